@@ -1,0 +1,89 @@
+-- Changes that may end or start somebody's right to watch are announced on one channel; every edge listens and drops what it cached.
+-- A payload is {"t": table, "u": user or null, "c": content or null, "s": session or null}; a change of more than 200 subjects
+-- says {"t": table, "all": true} instead, since a NOTIFY queue is bounded.
+
+CREATE FUNCTION announce_rows(source text, subjects jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF jsonb_array_length(subjects) > 200 THEN
+        PERFORM pg_notify('penstock_changed', jsonb_build_object('t', source, 'all', true)::text);
+    ELSE
+        PERFORM pg_notify('penstock_changed', (jsonb_build_object('t', source) || s)::text)
+        FROM jsonb_array_elements(subjects) AS s;
+    END IF;
+END $$;
+
+CREATE FUNCTION announce_library() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM announce_rows('user_library', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', user_id, 'c', content_id)) FROM changed), '[]'));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER user_library_announce_insert AFTER INSERT ON user_library REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+CREATE TRIGGER user_library_announce_update AFTER UPDATE ON user_library REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+CREATE TRIGGER user_library_announce_delete AFTER DELETE ON user_library REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+
+CREATE FUNCTION announce_contents() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM announce_rows('contents', coalesce((
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('c', n.id)) FROM changed n JOIN former o USING (id)
+            WHERE (n.is_published, n.is_available, n.is_free, n.is_preview, n.generation_id)
+                  IS DISTINCT FROM (o.is_published, o.is_available, o.is_free, o.is_preview, o.generation_id)), '[]'));
+    ELSE
+        PERFORM announce_rows('contents', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('c', id)) FROM changed), '[]'));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER contents_announce_insert AFTER INSERT ON contents REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_contents();
+CREATE TRIGGER contents_announce_update AFTER UPDATE ON contents REFERENCING OLD TABLE AS former NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_contents();
+CREATE TRIGGER contents_announce_delete AFTER DELETE ON contents REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_contents();
+
+CREATE FUNCTION announce_users() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM announce_rows('users', coalesce((
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('u', n.id)) FROM changed n JOIN former o USING (id)
+            WHERE (n.banned, n.ban_expires, n.status, n.role) IS DISTINCT FROM (o.banned, o.ban_expires, o.status, o.role)), '[]'));
+    ELSE
+        PERFORM announce_rows('users', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', id)) FROM changed), '[]'));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_announce_update AFTER UPDATE ON users REFERENCING OLD TABLE AS former NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_users();
+CREATE TRIGGER users_announce_delete AFTER DELETE ON users REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_users();
+
+CREATE FUNCTION announce_ended_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM announce_rows('playback_sessions', coalesce((
+        SELECT jsonb_agg(DISTINCT jsonb_build_object('s', n.id, 'u', n.user_id)) FROM changed n JOIN former o USING (id)
+        WHERE n.ended_at IS NOT NULL AND o.ended_at IS NULL), '[]'));
+    RETURN NULL;
+END $$;
+CREATE TRIGGER playback_sessions_announce AFTER UPDATE ON playback_sessions REFERENCING OLD TABLE AS former NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_ended_sessions();
+
+CREATE FUNCTION announce_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM announce_rows('sessions', coalesce((
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('s', n.id, 'u', n.user_id)) FROM changed n JOIN former o USING (id)
+            WHERE n.revoked_at IS DISTINCT FROM o.revoked_at OR n.expires_at < o.expires_at), '[]'));
+    ELSE
+        -- Sweeping out what was dead already is no news.
+        PERFORM announce_rows('sessions', coalesce((
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('s', id, 'u', user_id)) FROM changed
+            WHERE revoked_at IS NULL AND expires_at > now()), '[]'));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER sessions_announce_update AFTER UPDATE ON sessions REFERENCING OLD TABLE AS former NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_sessions();
+CREATE TRIGGER sessions_announce_delete AFTER DELETE ON sessions REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_sessions();

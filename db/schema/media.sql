@@ -1,0 +1,159 @@
+-- From an uploaded file to something a player can open.
+
+CREATE TYPE generation_state AS ENUM ('building', 'published', 'retired', 'failed');
+CREATE TYPE rendition_kind AS ENUM ('video', 'audio', 'subtitles', 'iframes');
+CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
+CREATE TYPE task_kind AS ENUM ('transcode', 'split', 'encode', 'audio', 'stitch');
+CREATE TYPE task_state AS ENUM ('queued', 'running', 'done', 'failed', 'cancelled');
+CREATE TYPE text_track_kind AS ENUM ('subtitles', 'captions', 'forced');
+
+CREATE TABLE generations (
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    content_id    uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    number        integer NOT NULL CONSTRAINT generations__number_positive CHECK (number > 0),
+    state         generation_state NOT NULL DEFAULT 'building',
+    store_prefix  text NOT NULL CONSTRAINT generations__prefix_unique UNIQUE,
+    duration_ms   bigint CONSTRAINT generations__duration_positive CHECK (duration_ms > 0),
+    width         integer,
+    height        integer,
+    has_video     boolean NOT NULL DEFAULT false,
+    has_audio     boolean NOT NULL DEFAULT false,
+    size_bytes    bigint NOT NULL DEFAULT 0,
+    checksum      text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    published_at  timestamptz,
+    CONSTRAINT generations__number_unique UNIQUE (content_id, number),
+    CONSTRAINT generations__published_is_whole CHECK (
+        state NOT IN ('published', 'retired') OR (published_at IS NOT NULL AND duration_ms IS NOT NULL AND (has_video OR has_audio)))
+);
+COMMENT ON TABLE generations IS 'One encoding of a content; immutable once published. A failed re-encode leaves the old one playing.';
+COMMENT ON COLUMN generations.checksum IS 'SHA-256 over the manifest of object names, sizes and hashes.';
+CREATE TRIGGER generations_transition BEFORE UPDATE ON generations FOR EACH ROW EXECUTE FUNCTION
+    allow_transitions('state', 'building>published', 'building>failed', 'published>retired', 'retired>published');
+
+ALTER TABLE contents ADD CONSTRAINT contents__generation_exists
+    FOREIGN KEY (generation_id) REFERENCES generations ON DELETE SET NULL;
+
+CREATE TABLE renditions (
+    id                    uuid PRIMARY KEY DEFAULT uuid7(),
+    generation_id         uuid NOT NULL REFERENCES generations ON DELETE CASCADE,
+    kind                  rendition_kind NOT NULL,
+    name                  text NOT NULL,
+    path                  text NOT NULL,
+    codecs                text,
+    width                 integer,
+    height                integer,
+    frame_rate            numeric(7, 3),
+    bandwidth_bps         bigint,
+    average_bandwidth_bps bigint,
+    channels              integer,
+    language              text,
+    segment_count         integer NOT NULL DEFAULT 0,
+    size_bytes            bigint NOT NULL DEFAULT 0,
+    duration_ms           bigint,
+    CONSTRAINT renditions__path_unique UNIQUE (generation_id, path)
+);
+CREATE INDEX renditions_generation_id_idx ON renditions (generation_id);
+COMMENT ON COLUMN renditions.path IS 'Its media playlist, relative to the generation.';
+
+CREATE TABLE text_tracks (
+    id         uuid PRIMARY KEY DEFAULT uuid7(),
+    content_id uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    file_id    uuid REFERENCES files ON DELETE SET NULL,
+    kind       text_track_kind NOT NULL DEFAULT 'subtitles',
+    language   text NOT NULL CONSTRAINT text_tracks__language_bcp47 CHECK (language ~ '^[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*$'),
+    label      text NOT NULL,
+    is_default boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT text_tracks__label_unique UNIQUE (content_id, kind, language, label)
+);
+CREATE INDEX text_tracks_content_id_idx ON text_tracks (content_id);
+CREATE INDEX text_tracks_file_id_idx ON text_tracks (file_id);
+
+CREATE TABLE transcode_jobs (
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    content_id    uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    file_id       uuid NOT NULL REFERENCES files ON DELETE CASCADE,
+    generation_id uuid REFERENCES generations ON DELETE SET NULL,
+    state         job_state NOT NULL DEFAULT 'queued',
+    priority      integer NOT NULL DEFAULT 0,
+    remaining     integer NOT NULL DEFAULT 1,
+    progress      numeric(5, 2) NOT NULL DEFAULT 0 CONSTRAINT transcode_jobs__progress_percent CHECK (progress BETWEEN 0 AND 100),
+    eta_s         integer,
+    stage         text NOT NULL DEFAULT 'waiting',
+    publish_when_done boolean NOT NULL DEFAULT true,
+    error_code    text,
+    error_message text,
+    created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    started_at    timestamptz,
+    finished_at   timestamptz,
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT transcode_jobs__failure_says_why CHECK (state <> 'failed' OR (error_code IS NOT NULL AND error_message IS NOT NULL)),
+    CONSTRAINT transcode_jobs__finished_has_moment
+        CHECK ((state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
+);
+CREATE INDEX transcode_jobs_content_id_idx ON transcode_jobs (content_id);
+CREATE INDEX transcode_jobs_file_id_idx ON transcode_jobs (file_id);
+CREATE INDEX transcode_jobs_generation_id_idx ON transcode_jobs (generation_id);
+CREATE INDEX transcode_jobs_tenant_id_idx ON transcode_jobs (tenant_id);
+CREATE INDEX transcode_jobs_created_by_idx ON transcode_jobs (created_by);
+CREATE INDEX transcode_jobs_open_idx ON transcode_jobs (state, priority DESC, created_at) WHERE state IN ('queued', 'running');
+CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
+CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION
+    allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>succeeded',
+                      'running>failed', 'running>cancelled', 'failed>queued', 'cancelled>queued');
+
+CREATE TABLE transcode_tasks (
+    id               uuid PRIMARY KEY DEFAULT uuid7(),
+    job_id           uuid NOT NULL REFERENCES transcode_jobs ON DELETE CASCADE,
+    parent_id        uuid REFERENCES transcode_tasks ON DELETE CASCADE,
+    kind             task_kind NOT NULL,
+    rendition        text,
+    chunk_no         integer,
+    state            task_state NOT NULL DEFAULT 'queued',
+    attempts         integer NOT NULL DEFAULT 0,
+    max_attempts     integer NOT NULL DEFAULT 5,
+    fence            bigint NOT NULL DEFAULT 0,
+    owner            text,
+    lease_until      timestamptz,
+    progress         numeric(5, 2) NOT NULL DEFAULT 0 CONSTRAINT transcode_tasks__progress_percent CHECK (progress BETWEEN 0 AND 100),
+    cancel_requested boolean NOT NULL DEFAULT false,
+    output_key       text,
+    error_code       text,
+    error_message    text,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    started_at       timestamptz,
+    finished_at      timestamptz,
+    CONSTRAINT transcode_tasks__piece_unique UNIQUE NULLS NOT DISTINCT (job_id, kind, rendition, chunk_no),
+    CONSTRAINT transcode_tasks__attempts_bounded CHECK (attempts <= max_attempts)
+);
+CREATE INDEX transcode_tasks_job_id_idx ON transcode_tasks (job_id);
+CREATE INDEX transcode_tasks_parent_id_idx ON transcode_tasks (parent_id);
+CREATE INDEX transcode_tasks_lease_idx ON transcode_tasks (lease_until) WHERE state = 'running';
+COMMENT ON COLUMN transcode_tasks.fence IS 'Rises with every attempt; only the holder of the newest may publish.';
+CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR EACH ROW EXECUTE FUNCTION
+    allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',
+                      'running>failed', 'running>cancelled', 'failed>queued', 'cancelled>queued');
+
+SELECT protect_table(t) FROM unnest(ARRAY['generations', 'renditions', 'text_tracks', 'transcode_jobs',
+    'transcode_tasks']::regclass[]) AS t;
+CREATE POLICY generations_read ON generations FOR SELECT USING (EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY generations_write ON generations FOR ALL
+    USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
+    WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY renditions_read ON renditions FOR SELECT USING (EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
+CREATE POLICY renditions_write ON renditions FOR ALL
+    USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id))
+    WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
+CREATE POLICY text_tracks_read ON text_tracks FOR SELECT USING (EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY text_tracks_write ON text_tracks FOR ALL
+    USING ((SELECT app_is_staff()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
+    WITH CHECK ((SELECT app_is_staff()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY transcode_jobs_staff ON transcode_jobs FOR ALL
+    USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))
+    WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()));
+CREATE POLICY transcode_tasks_staff ON transcode_tasks FOR ALL
+    USING ((SELECT app_is_staff()) AND EXISTS (SELECT FROM transcode_jobs j WHERE j.id = job_id))
+    WITH CHECK ((SELECT app_is_staff()) AND EXISTS (SELECT FROM transcode_jobs j WHERE j.id = job_id));

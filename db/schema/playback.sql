@@ -1,0 +1,182 @@
+-- Grants, running sessions, how far people got, and what counts as a view.
+
+CREATE TABLE playback_sessions (
+    id          uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id   uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    user_id     uuid REFERENCES users ON DELETE CASCADE,
+    content_id  uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    playlist_id uuid REFERENCES playlists ON DELETE SET NULL,
+    device_id   text NOT NULL CONSTRAINT playback_sessions__device_short CHECK (length(device_id) BETWEEN 1 AND 64),
+    device_type text,
+    ip_address  inet,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    end_reason  text,
+    watched_ms  bigint NOT NULL DEFAULT 0,
+    last_beat_at timestamptz,
+    CONSTRAINT playback_sessions__at_most_a_day CHECK (expires_at <= created_at + interval '24 hours')
+);
+CREATE INDEX playback_sessions_user_id_idx ON playback_sessions (user_id);
+CREATE INDEX playback_sessions_content_id_idx ON playback_sessions (content_id);
+CREATE INDEX playback_sessions_playlist_id_idx ON playback_sessions (playlist_id);
+CREATE INDEX playback_sessions_tenant_id_idx ON playback_sessions (tenant_id);
+CREATE INDEX playback_sessions_live_idx ON playback_sessions (expires_at) WHERE ended_at IS NULL;
+COMMENT ON TABLE playback_sessions IS 'One press of play. Its lease lives in Redis; a null user is a guest watching free content.';
+
+CREATE TABLE streaming_tokens (
+    id           uuid PRIMARY KEY DEFAULT uuid7(),
+    session_id   uuid NOT NULL REFERENCES playback_sessions ON DELETE CASCADE,
+    content_id   uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    user_id      uuid REFERENCES users ON DELETE CASCADE,
+    token_digest bytea NOT NULL CONSTRAINT streaming_tokens__token_unique UNIQUE
+                 CONSTRAINT streaming_tokens__digest_sha256 CHECK (length(token_digest) = 32),
+    expires_at   timestamptz NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    revoked_at   timestamptz,
+    ip_address   inet,
+    CONSTRAINT streaming_tokens__at_most_a_day CHECK (expires_at > created_at AND expires_at <= created_at + interval '24 hours')
+);
+CREATE INDEX streaming_tokens_session_id_idx ON streaming_tokens (session_id);
+CREATE INDEX streaming_tokens_user_id_idx ON streaming_tokens (user_id);
+CREATE INDEX streaming_tokens_content_id_idx ON streaming_tokens (content_id);
+CREATE INDEX streaming_tokens_expires_at_idx ON streaming_tokens (expires_at);
+COMMENT ON COLUMN streaming_tokens.token_digest IS 'SHA-256 of the token; the token itself is never stored.';
+
+CREATE TABLE watch_progress (
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    user_id       uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    content_id    uuid REFERENCES contents ON DELETE SET NULL,
+    playlist_id   uuid REFERENCES playlists ON DELETE SET NULL,
+    last_position bigint NOT NULL CONSTRAINT watch_progress__position_not_negative CHECK (last_position >= 0),
+    duration      bigint NOT NULL,
+    position_ms   bigint NOT NULL DEFAULT 0,
+    watched_ms    bigint NOT NULL DEFAULT 0,
+    is_completed  boolean NOT NULL DEFAULT false,
+    completed_at  timestamptz,
+    device_type   text,
+    session_id    uuid,
+    session_at    timestamptz,
+    seq           bigint NOT NULL DEFAULT 0,
+    beat_at       timestamptz NOT NULL DEFAULT now(),
+    archived_at   timestamptz,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT watch_progress__once UNIQUE (user_id, content_id),
+    CONSTRAINT watch_progress__within_duration CHECK (last_position <= duration)
+);
+CREATE INDEX watch_progress_user_id_idx ON watch_progress (user_id);
+CREATE INDEX watch_progress_content_id_idx ON watch_progress (content_id);
+CREATE INDEX watch_progress_completed_idx ON watch_progress (user_id, is_completed);
+CREATE INDEX watch_progress_playlist_id_idx ON watch_progress (playlist_id);
+CREATE INDEX watch_progress_tenant_id_idx ON watch_progress (tenant_id);
+COMMENT ON COLUMN watch_progress.last_position IS 'Seconds; position_ms has the exact point.';
+COMMENT ON COLUMN watch_progress.session_at IS 'When the session that wrote last began: an older session never moves a newer one''s point.';
+COMMENT ON COLUMN watch_progress.archived_at IS 'Set when the content was deleted; the record stays.';
+
+CREATE FUNCTION watch_progress_archive() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.archived_at := now();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER watch_progress_archive BEFORE UPDATE OF content_id ON watch_progress FOR EACH ROW
+    WHEN (OLD.content_id IS NOT NULL AND NEW.content_id IS NULL) EXECUTE FUNCTION watch_progress_archive();
+
+CREATE TABLE playlist_progress (
+    id                uuid PRIMARY KEY DEFAULT uuid7(),
+    playlist_id       uuid NOT NULL REFERENCES playlists ON DELETE CASCADE,
+    content_id        uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    user_id           uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    is_latest_watched boolean NOT NULL DEFAULT false,
+    updated_at        timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT playlist_progress__once UNIQUE (user_id, playlist_id, content_id)
+);
+CREATE INDEX playlist_progress_playlist_id_idx ON playlist_progress (playlist_id);
+CREATE INDEX playlist_progress_user_id_idx ON playlist_progress (user_id);
+CREATE INDEX playlist_progress_content_id_idx ON playlist_progress (content_id);
+CREATE INDEX playlist_progress_latest_idx ON playlist_progress (user_id, playlist_id, is_latest_watched);
+CREATE UNIQUE INDEX playlist_progress__one_latest ON playlist_progress (user_id, playlist_id) WHERE is_latest_watched;
+COMMENT ON INDEX playlist_progress__one_latest IS 'A series has one resume point per person.';
+
+CREATE TABLE content_views (
+    id             uuid NOT NULL DEFAULT uuid7(),
+    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    content_id     uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
+    user_id        uuid REFERENCES users ON DELETE SET NULL,
+    session_id     uuid NOT NULL,
+    viewed_at      timestamptz NOT NULL DEFAULT now(),
+    watch_duration bigint NOT NULL DEFAULT 0,
+    device_type    text,
+    PRIMARY KEY (viewed_at, id),
+    CONSTRAINT content_views__once_per_session UNIQUE (viewed_at, session_id)
+) PARTITION BY RANGE (viewed_at);
+CREATE INDEX content_views_content_id_idx ON content_views (content_id);
+CREATE INDEX content_views_user_id_idx ON content_views (user_id);
+CREATE INDEX content_views_viewed_at_idx ON content_views (viewed_at);
+CREATE INDEX content_views_session_id_idx ON content_views (session_id);
+CREATE INDEX content_views_tenant_id_idx ON content_views (tenant_id);
+COMMENT ON TABLE content_views IS 'One row per session that watched long enough; viewed_at is the session''s start, so a repeat lands on the same key.';
+
+CREATE TABLE beat_ledger (
+    event_id uuid PRIMARY KEY,
+    seen_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX beat_ledger_seen_at_idx ON beat_ledger USING brin (seen_at);
+COMMENT ON TABLE beat_ledger IS 'Which heartbeats have had their effect: written in the same transaction, so one sent twice counts once.';
+
+-- Partitions are made ahead of time; there is no default partition, which would make DETACH ... CONCURRENTLY impossible.
+CREATE FUNCTION ensure_month_partitions(parent regclass, first date, months integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    from_month date;
+    made integer := 0;
+    part text;
+BEGIN
+    FOR n IN 0..months LOOP
+        from_month := date_trunc('month', first)::date + make_interval(months => n);
+        part := format('%s_%s', parent::text, to_char(from_month, 'YYYYMM'));
+        IF to_regclass(part) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I PARTITION OF %s FOR VALUES FROM (%L) TO (%L)', part, parent,
+                           from_month::timestamp AT TIME ZONE 'UTC', (from_month + interval '1 month')::timestamp AT TIME ZONE 'UTC');
+            PERFORM protect_table(part::regclass);
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END $$;
+SELECT ensure_month_partitions('content_views', (now() - interval '2 months')::date, 14);
+
+-- Set-based: one statement per batch of views, whatever its size.
+CREATE FUNCTION content_views_count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE contents SET view_count = view_count + added.views
+    FROM (SELECT content_id, count(*) AS views FROM fresh GROUP BY content_id ORDER BY content_id) AS added
+    WHERE contents.id = added.content_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER content_views_count AFTER INSERT ON content_views REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION content_views_count();
+
+SELECT protect_table(t) FROM unnest(ARRAY['playback_sessions', 'streaming_tokens', 'watch_progress', 'playlist_progress',
+    'content_views', 'beat_ledger']::regclass[]) AS t;
+CREATE POLICY playback_sessions_read ON playback_sessions FOR SELECT
+    USING (tenant_id = (SELECT app_tenant_id()) AND (user_id = (SELECT app_user_id()) OR (SELECT app_is_staff())));
+CREATE POLICY playback_sessions_write ON playback_sessions FOR ALL
+    USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_service()))
+    WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_service()));
+CREATE POLICY streaming_tokens_service ON streaming_tokens FOR ALL
+    USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
+CREATE POLICY watch_progress_read ON watch_progress FOR SELECT
+    USING (tenant_id = (SELECT app_tenant_id()) AND (user_id = (SELECT app_user_id()) OR (SELECT app_is_service())));
+CREATE POLICY watch_progress_write ON watch_progress FOR ALL
+    USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
+CREATE POLICY playlist_progress_read ON playlist_progress FOR SELECT
+    USING (user_id = (SELECT app_user_id()) OR (SELECT app_is_service()));
+CREATE POLICY playlist_progress_write ON playlist_progress FOR ALL
+    USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
+CREATE POLICY content_views_read ON content_views FOR SELECT
+    USING (tenant_id = (SELECT app_tenant_id()) AND (user_id = (SELECT app_user_id()) OR (SELECT app_is_staff())));
+CREATE POLICY content_views_write ON content_views FOR ALL
+    USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
+CREATE POLICY beat_ledger_service ON beat_ledger FOR ALL USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));

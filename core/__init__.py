@@ -1,0 +1,1 @@
+"""The domain engine: request, plan, SQL, response; commands, policies; and one module for each thing outside."""

@@ -1,0 +1,69 @@
+"""Wakes workers: PgQueuer carries the message, our own task table holds the truth.
+
+PgQueuer does not fence (a stopped worker that wakes finishes its job all the same) and does not count a crash as an
+attempt, so a message here only says "look at this task"; core/domain/media.py decides whether there is anything to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver
+from pgqueuer.models import Job
+from pgqueuer.queries import Queries
+
+from core.database import Connection, Row, Tx, dedicated
+
+ENTRYPOINT = "transcode_task"
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
+
+
+async def enqueue_task(tx: Tx, task_id: UUID, *, priority: int = 0) -> None:
+    """Queues a look at `task_id`; seen by workers when `tx` commits, never when it rolls back."""
+    await Queries(AsyncpgDriver(tx.connection)).enqueue(ENTRYPOINT, str(task_id).encode(), priority)
+
+
+async def install(connection: Connection[Row]) -> None:
+    """Creates or upgrades PgQueuer's tables; `connection` must own the schema."""
+    queries = Queries(AsyncpgDriver(connection))
+    if await queries.schema_is_installed():
+        await queries.upgrade()
+    else:
+        await queries.install()
+
+
+class Consumer:
+    """Calls a handler for every queued task id, `slots` at a time."""
+
+    def __init__(self, url: str, handler: Callable[[UUID], Awaitable[None]], *, slots: int) -> None:
+        self._url = url
+        self._handler = handler
+        self._slots = slots
+        self._queue: PgQueuer | None = None
+
+    async def run(self) -> None:
+        """Until `stop`; a message whose worker died is taken again after HEARTBEAT_TIMEOUT."""
+        connection = await dedicated(self._url)
+        try:
+            queue = self._queue = PgQueuer(AsyncpgDriver(connection))
+
+            async def take(job: Job) -> None:
+                await self._handler(UUID((job.payload or b"").decode()))
+
+            queue.entrypoint(ENTRYPOINT, concurrency_limit=0)(take)
+            await queue.run(
+                dequeue_timeout=timedelta(seconds=5),
+                batch_size=self._slots,
+                max_concurrent_tasks=2 * self._slots,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+            )
+        finally:
+            connection.terminate()
+
+    def stop(self) -> None:
+        """Takes no more; what runs is finished first."""
+        if self._queue is not None:
+            self._queue.shutdown.set()

@@ -1,0 +1,1 @@
+"""The contexts: what belongs together in the business, one module each."""

@@ -1,0 +1,35 @@
+"""What a context module consists of: five literal sections, in this order.
+
+TABLES    the tables it owns and what of them the engine serves
+STATES    transition tables of its state machines, as the schema enforces them
+RULES     pure `check_*` functions: a Refusal or None
+COMMANDS  frozen request records by command name
+HANDLERS  command type -> function
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Verb = Literal["read", "insert", "update", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One served table. Rows are decided by row-level security; this limits columns and verbs."""
+
+    name: str
+    verbs: frozenset[Verb] = frozenset({"read"})
+    hidden: frozenset[str] = frozenset()
+    """Columns that never leave the database through the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One context, as the engine sees it."""
+
+    name: str
+    tables: tuple[Table, ...]
+    states: Mapping[str, Mapping[str, frozenset[str]]]

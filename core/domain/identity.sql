@@ -1,0 +1,110 @@
+-- name: person_insert none
+-- A person, their credential account and their profile, or nothing at all.
+WITH person AS (
+    INSERT INTO users (id, name, email, status, last_login, created_at, updated_at)
+    VALUES ($1, $2, $3, 'pending_verification', $5, $5, $5)
+    RETURNING id
+), credential AS (
+    INSERT INTO accounts (user_id, provider_id, account_id, auth_method, is_primary, password, created_at, updated_at)
+    SELECT id, 'credential', id::text, 'email', true, $4, $5, $5 FROM person
+)
+INSERT INTO user_profiles (user_id, display_name, created_at, updated_at) SELECT id, $2, $5, $5 FROM person;
+
+-- name: person_get one
+-- A person as their own client sees them.
+SELECT id, name, email, email_verified, role::text, last_login, created_at, updated_at FROM users WHERE id = $1;
+
+-- name: logins_list many
+-- The ways a person can sign in, the primary one first.
+SELECT id, provider_id, account_id, created_at, updated_at FROM accounts
+WHERE user_id = $1 ORDER BY is_primary DESC, created_at, id;
+
+-- name: candidate_by_email one
+-- Whoever signs in with this address, and what decides whether they may.
+SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, u.locked_until,
+       a.id AS account_id, a.password
+FROM users u LEFT JOIN accounts a ON a.user_id = u.id AND a.provider_id = 'credential'
+WHERE lower(u.email) = lower($1);
+
+-- name: candidate_by_id one
+-- The same for a person already known.
+SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, u.locked_until,
+       a.id AS account_id, a.password
+FROM users u LEFT JOIN accounts a ON a.user_id = u.id AND a.provider_id = 'credential'
+WHERE u.id = $1;
+
+-- name: person_lock value
+-- Puts sign-ins, failures and password changes of one person in a row.
+SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE;
+
+-- name: failure_record value
+-- One more wrong password; the one that fills the measure locks. A lock that has passed starts the count again.
+UPDATE users SET
+    login_attempts = CASE WHEN locked_until <= $2 THEN 1 ELSE login_attempts + 1 END,
+    locked_until = CASE
+        WHEN (CASE WHEN locked_until <= $2 THEN 1 ELSE login_attempts + 1 END) >= $3 THEN $4::timestamptz
+        WHEN locked_until > $2 THEN locked_until
+    END
+WHERE id = $1
+RETURNING locked_until;
+
+-- name: login_record none
+-- A sign-in that succeeded.
+UPDATE users SET last_login = $2, login_attempts = 0, locked_until = NULL WHERE id = $1;
+
+-- name: password_replace none
+-- Another hash in place of the very one that was verified.
+UPDATE accounts SET password = $3 WHERE user_id = $1 AND provider_id = 'credential' AND password = $2;
+
+-- name: name_replace none
+-- Another name.
+UPDATE users SET name = $2 WHERE id = $1;
+
+-- name: session_insert none
+-- A session; of its secret only the digest.
+INSERT INTO sessions (id, user_id, token_digest, expires_at, ip_address, user_agent, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+
+-- name: refresh_token_insert none
+-- A refresh token; of itself only the digest.
+INSERT INTO refresh_tokens (session_id, user_id, token_digest, parent_id, expires_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: session_lock_by_refresh_token value
+-- Puts everything that happens to one session in a row. The person first: deleting one takes the same order.
+SELECT s.id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = s.user_id
+WHERE t.token_digest = $1
+FOR KEY SHARE OF u FOR NO KEY UPDATE OF s;
+
+-- name: refresh_token_get one
+-- A refresh token with its session and person, read under the session's lock; `is_superseded` once a child of it was used.
+SELECT t.id, t.session_id, t.user_id, t.used_at, t.revoked_at, t.expires_at,
+       s.revoked_at AS session_revoked_at, s.expires_at AS session_expires_at,
+       u.status::text, u.banned, u.ban_expires, u.ban_reason,
+       EXISTS (SELECT FROM refresh_tokens c WHERE c.parent_id = t.id AND c.used_at IS NOT NULL) AS is_superseded
+FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = t.user_id
+WHERE t.token_digest = $1;
+
+-- name: refresh_token_use none
+-- Spends a refresh token; its first use is the one that counts.
+UPDATE refresh_tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL;
+
+-- name: session_extend none
+-- A session in use lives on.
+UPDATE sessions SET expires_at = $2 WHERE id = $1 AND expires_at < $2;
+
+-- name: sessions_end many
+-- Ends one session ($2 and not $3), all others ($3) or all ($2 null) of a person.
+UPDATE sessions SET revoked_at = $4
+WHERE user_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR (id = $2) <> $3::boolean)
+RETURNING id;
+
+-- name: refresh_tokens_revoke none
+-- No token of these sessions is taken again.
+UPDATE refresh_tokens SET revoked_at = $2 WHERE session_id = ANY ($1::uuid[]) AND revoked_at IS NULL;
+
+-- name: standing_get one
+-- Whether a session and its person are still welcome.
+SELECT s.revoked_at, s.expires_at, u.role::text, u.status::text, u.banned, u.ban_expires, u.ban_reason
+FROM sessions s JOIN users u ON u.id = s.user_id
+WHERE s.id = $1 AND s.user_id = $2;

@@ -1,0 +1,226 @@
+"""Media: what happens to an uploaded file until players are given its generation.
+
+Decides what is served, what may be submitted and who may cancel. The fenced life of a task is media_tasks.py's; ffmpeg,
+folders and object stores are the transcoder's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from core import dispatch, errors
+from core.database import Tx
+from core.domain.context import Context, Table
+from core.domain.media_tasks import end_badly
+from core.errors import Refusal, bad_field
+from core.ids import uuid7
+from core.queries import load
+
+SQL = load("core.domain", "media.sql")
+
+# -------------------------------------------------------------------------------------------------------------- TABLES
+
+TABLES = (
+    Table("generations", hidden=frozenset({"store_prefix"})),
+    Table("renditions"),
+    Table("text_tracks", verbs=frozenset({"read", "insert", "update", "delete"})),
+    Table("files", verbs=frozenset({"read", "delete"})),
+    Table("transcode_jobs"),
+    Table("transcode_tasks", hidden=frozenset({"output_key"})),
+)
+
+# -------------------------------------------------------------------------------------------------------------- STATES
+
+STATES: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "generations": {
+        "building": frozenset({"published", "failed"}),
+        "published": frozenset({"retired"}),
+        "retired": frozenset({"published"}),
+        "failed": frozenset(),
+    },
+    "transcode_jobs": {
+        "queued": frozenset({"running", "cancelled", "failed"}),
+        "running": frozenset({"queued", "succeeded", "failed", "cancelled"}),
+        "succeeded": frozenset(),
+        "failed": frozenset({"queued"}),
+        "cancelled": frozenset({"queued"}),
+    },
+    "transcode_tasks": {
+        "queued": frozenset({"running", "cancelled", "failed"}),
+        "running": frozenset({"queued", "done", "failed", "cancelled"}),
+        "done": frozenset(),
+        "failed": frozenset({"queued"}),
+        "cancelled": frozenset({"queued"}),
+    },
+}
+
+# ------------------------------------------------------------------------------------------------------------- records
+
+CONTENT_TYPES = frozenset({"MOVIE", "EPISODE", "MUSIC", "LESSON", "PODCAST_EPISODE", "LIVE_RECORDING"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file whose bytes are already in the store; `checksum` is "sha256:<hex>", `size_bytes` what was counted."""
+
+    file_id: UUID
+    name: str
+    size_bytes: int
+    mime_type: str
+    checksum: str
+    storage_provider: str
+    bucket: str | None
+    storage_key: str
+    uploader_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTitle:
+    """What the uploader says about it; `publish` shows it to everyone entitled as soon as it is encoded."""
+
+    title: str
+    content_type: str = "MOVIE"
+    description: str | None = None
+    is_free: bool = False
+    language: str | None = None
+    publish: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Where to follow the encoding."""
+
+    content_id: UUID
+    file_id: UUID
+    job_id: UUID
+
+
+# --------------------------------------------------------------------------------------------------------------- RULES
+
+
+def check_title(title: NewTitle) -> Refusal | None:
+    """Refuses an empty or long title, a type that is not playable itself, and a language that is no BCP 47 tag."""
+    if not title.title.strip():
+        return bad_field("title", "must not be empty")
+    if len(title.title) > 300:
+        return bad_field("title", "must have at most 300 characters")
+    if "\0" in title.title or "\0" in (title.description or ""):
+        return bad_field("title" if "\0" in title.title else "description", "must not contain NUL")
+    if len(title.description or "") > 20_000:
+        return bad_field("description", "must have at most 20000 characters")
+    if title.content_type not in CONTENT_TYPES:
+        return bad_field("content_type", f"must be one of {', '.join(sorted(CONTENT_TYPES))}")
+    if title.language is not None and not re.fullmatch(r"[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*", title.language):
+        return bad_field("language", "must be a BCP 47 tag such as `en` or `pt-BR`")
+    return None
+
+
+def check_file(file: NewFile) -> Refusal | None:
+    """Refuses a file name that is a path and a checksum that is none; an empty file is refused here at once."""
+    if not file.name or len(file.name) > 255 or re.search(r"[/\\\x00-\x1f\x7f-\x9f]", file.name):
+        return bad_field("filename", "must be a plain name of at most 255 characters")
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", file.checksum):
+        return bad_field("checksum", "must be sha256:<64 hex digits>")
+    if file.size_bytes <= 0:
+        return Refusal(errors.EMPTY_FILE)
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------- submissions
+
+
+async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -> Submitted:
+    """Stores file, unpublished title and job, and wakes a worker; all in the caller's transaction. Raises Refusal."""
+    if refusal := check_title(title) or check_file(file):
+        raise refusal
+    content_id, job_id = uuid7(), uuid7()
+    extension = PurePosixPath(file.name).suffix.lstrip(".").lower()[:16]
+    await tx.run(
+        SQL["file_insert"], file.file_id, file.uploader_id, file.name, file.size_bytes, file.mime_type, extension,
+        file.checksum, "content", content_id,
+    )  # fmt: skip
+    await tx.run(SQL["storage_insert"], file.file_id, file.storage_provider, file.bucket, file.storage_key)
+    await tx.run(
+        SQL["content_insert"], content_id, title.title.strip(), title.description, title.content_type, file.file_id,
+        title.language, title.is_free,
+    )  # fmt: skip
+    await _enqueue_job(tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id)
+    return Submitted(content_id, file.file_id, job_id)
+
+
+async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0) -> Submitted:
+    """Encodes the content's file once more; the old generation plays until the new one is whole. Raises Refusal."""
+    row = await tx.one(SQL["content_for_again"], content_id)
+    if row is None:
+        raise Refusal(errors.CONTENT_NOT_FOUND)
+    if row["file_id"] is None:
+        raise Refusal(errors.CONTENT_NOT_READY, "This title has no file to encode.", hint="Upload one.")
+    if row["is_busy"]:
+        raise Refusal(errors.CONFLICT, "This title is already being encoded.")
+    job_id = uuid7()
+    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, False, None)
+    return Submitted(content_id, row["file_id"], job_id)
+
+
+async def _enqueue_job(
+    tx: Tx, job_id: UUID, content_id: UUID, file_id: UUID, priority: int, publish: bool, created_by: UUID | None
+) -> None:
+    task_id = uuid7()
+    await tx.run(SQL["job_insert"], job_id, content_id, file_id, priority, publish, created_by)
+    await tx.run(SQL["task_insert"], task_id, job_id)
+    await dispatch.enqueue_task(tx, task_id, priority=priority)
+
+
+# ----------------------------------------------------------------------------------------------- COMMANDS and HANDLERS
+
+
+class EncodeAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Encode a title's file once more."""
+
+    content_id: UUID
+    priority: int = 0
+
+
+class CancelEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop a job that waits or runs."""
+
+    job_id: UUID
+
+
+async def do_encode_again(command: EncodeAgain, tx: Tx, now: datetime) -> dict[str, object]:
+    """Answers {job_id}. Raises Refusal when there is no such title, no file, or a job is open."""
+    submitted = await submit_again(tx, command.content_id, priority=command.priority)
+    return {"job_id": submitted.job_id}
+
+
+async def do_cancel_encoding(command: CancelEncoding, tx: Tx, now: datetime) -> dict[str, object]:
+    """Answers {state}: `cancelled`, or `cancelling` when a worker has to stop first. Raises Refusal."""
+    row = await tx.one(SQL["job_lock_cancel"], command.job_id)
+    if row is None:
+        raise Refusal(errors.NOT_FOUND, "There is no such job.")
+    if row["state"] == "running":
+        await tx.run(SQL["task_ask_cancel"], row["task_id"])
+        return {"state": "cancelling"}
+    if row["state"] != "queued":
+        raise Refusal(errors.ILLEGAL_MOVE, f"The job has already ended: {row['state']}.")
+    ending = {"id": row["task_id"], "job_id": command.job_id, "generation_id": row["generation_id"]}
+    await end_badly(tx, ending, "cancelled", errors.CANCELLED.code, errors.CANCELLED.message)
+    return {"state": "cancelled"}
+
+
+COMMANDS: Mapping[str, type[msgspec.Struct]] = {"encode_again": EncodeAgain, "cancel_encoding": CancelEncoding}
+
+HANDLERS: Mapping[type[msgspec.Struct], Callable[[Any, Tx, datetime], Awaitable[dict[str, object]]]] = {
+    EncodeAgain: do_encode_again,
+    CancelEncoding: do_cancel_encoding,
+}
+
+CONTEXT = Context("media", TABLES, STATES)

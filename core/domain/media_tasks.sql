@@ -1,0 +1,144 @@
+-- What media_tasks.py writes and reads: attempts, leases, generations.
+
+-- name: tenant_ids many
+-- Every tenant; a worker looks for its task in each, since row-level security shows one tenant at a time.
+SELECT id FROM tenants ORDER BY id
+
+-- name: task_exists value
+-- Whether the task is visible in this tenant.
+SELECT EXISTS (SELECT FROM transcode_tasks WHERE id = $1)
+
+-- name: task_lock one
+-- A task and its job, locked; `is_held` while somebody's lease on it runs.
+SELECT t.id, t.job_id, t.state::text, t.attempts, t.max_attempts, t.fence, t.cancel_requested, t.error_code, t.error_message,
+       coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
+       j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority
+FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
+WHERE t.id = $1 FOR UPDATE OF t, j
+
+-- name: task_take value
+-- A new attempt: its fence shuts every earlier one out.
+UPDATE transcode_tasks
+SET state = 'running', fence = fence + 1, attempts = attempts + 1, owner = $2, progress = 0, error_code = NULL, error_message = NULL,
+    lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now()), finished_at = NULL
+WHERE id = $1 RETURNING fence
+
+-- name: job_start none
+-- The job runs, on this generation.
+UPDATE transcode_jobs SET state = 'running', stage = 'probing', progress = 0, eta_s = NULL, generation_id = $2,
+                          started_at = coalesce(started_at, now())
+WHERE id = $1
+
+-- name: generation_insert one
+-- Allots the content's next number; the caller holds the content's row, so numbers do not collide.
+INSERT INTO generations (content_id, number, store_prefix)
+SELECT $1, n.number, format('hls/%s/%s-%s', $1::uuid, n.number, $2::bigint)
+FROM (SELECT coalesce(max(number), 0) + 1 AS number FROM generations WHERE content_id = $1) AS n
+RETURNING id, number, store_prefix
+
+-- name: generation_reuse one
+-- A later attempt keeps the number and takes a prefix of its own, so no prefix ever mixes two attempts.
+UPDATE generations SET store_prefix = format('hls/%s/%s-%s', content_id, number, $2::bigint)
+WHERE id = $1 AND state = 'building' RETURNING id, number, store_prefix
+
+-- name: content_lock one
+-- Locks the content for the rest of the transaction.
+SELECT id, language FROM contents WHERE id = $1 FOR UPDATE
+
+-- name: source_get one
+-- The uploaded file and one place where it lies.
+SELECT f.name, f.size, f.mime_type, s.storage_provider, s.bucket, s.storage_key
+FROM files f JOIN storage s ON s.file_id = f.id WHERE f.id = $1 ORDER BY s.id LIMIT 1
+
+-- name: task_renew value
+-- Keeps the lease if the fence is still ours, and tells whether cancelling was asked for. No row: the fence is lost.
+WITH kept AS (
+    UPDATE transcode_tasks SET lease_until = now() + make_interval(secs => $3), progress = $4
+    WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING job_id, cancel_requested
+), shown AS (
+    UPDATE transcode_jobs j SET progress = $4, eta_s = $5, stage = $6 FROM kept WHERE j.id = kept.job_id AND j.state = 'running'
+)
+SELECT cancel_requested FROM kept
+
+-- name: task_end none
+-- The task's last word.
+UPDATE transcode_tasks SET state = $2::text::task_state, progress = CASE WHEN $2 = 'done' THEN 100 ELSE progress END, lease_until = NULL,
+                           output_key = $3, error_code = $4, error_message = $5, finished_at = now()
+WHERE id = $1
+
+-- name: job_end none
+-- The job's last word.
+UPDATE transcode_jobs SET state = $2::text::job_state, stage = $2::text, eta_s = NULL, remaining = CASE WHEN $2 = 'succeeded' THEN 0 ELSE remaining END,
+                          progress = CASE WHEN $2 = 'succeeded' THEN 100 ELSE progress END,
+                          error_code = $3, error_message = $4, finished_at = now()
+WHERE id = $1
+
+-- name: generation_fail none
+-- A generation that never became whole.
+UPDATE generations SET state = 'failed' WHERE id = $1 AND state = 'building'
+
+-- name: task_give_back none
+-- Back into the queue. `lease_until` of a queued task is when the rescuer wakes it; a clean stop does not cost an attempt.
+UPDATE transcode_tasks SET state = 'queued', owner = NULL, lease_until = now() + make_interval(secs => $2),
+                           attempts = attempts - $3, error_code = $4, error_message = $5
+WHERE id = $1
+
+-- name: job_give_back none
+-- The job waits again.
+UPDATE transcode_jobs SET state = 'queued', stage = 'waiting', progress = 0, eta_s = NULL WHERE id = $1
+
+-- name: generation_publish none
+-- The generation is whole and may be played.
+UPDATE generations SET state = 'published', published_at = now(), duration_ms = $2, width = $3, height = $4, has_video = $5,
+                       has_audio = $6, size_bytes = $7, checksum = $8
+WHERE id = $1
+
+-- name: rendition_insert none
+-- One playlist of the generation.
+INSERT INTO renditions (generation_id, kind, name, path, codecs, width, height, frame_rate, bandwidth_bps, average_bandwidth_bps,
+                        channels, language, segment_count, size_bytes, duration_ms)
+VALUES ($1, $2::text::rendition_kind, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+
+-- name: generation_retire none
+-- What was playing until now stays in the store for those who are watching it.
+UPDATE generations SET state = 'retired' WHERE content_id = $1 AND id <> $2 AND state = 'published'
+
+-- name: content_publish none
+-- Players are given the new generation. A picture that somebody chose is kept; an earlier poster of ours is replaced.
+UPDATE contents c SET generation_id = $2, duration = $3,
+    thumbnail_image_id = CASE
+        WHEN c.thumbnail_image_id IS NULL
+             OR EXISTS (SELECT FROM files f WHERE f.id = c.thumbnail_image_id AND f.entity_type = 'poster')
+        THEN coalesce($4::uuid, c.thumbnail_image_id) ELSE c.thumbnail_image_id END,
+    is_published = c.is_published OR $5,
+    published_at = CASE WHEN $5 THEN coalesce(c.published_at, now()) ELSE c.published_at END
+WHERE c.id = $1
+
+-- name: posters_retire none
+-- Earlier posters of the content are soft-deleted; references keep resolving.
+UPDATE files SET is_deleted = true, deleted_at = now()
+WHERE entity_type = 'poster' AND entity_id = $1 AND id <> $2 AND NOT is_deleted
+
+-- name: tasks_to_wake many
+-- Running tasks whose lease is over, and queued ones whose message may be lost: all are queued again, and next looked at in 5 minutes.
+WITH due AS (
+    SELECT t.id FROM transcode_tasks t
+    WHERE (t.state = 'running' AND t.lease_until < now())
+       OR (t.state = 'queued' AND coalesce(t.lease_until, t.created_at + interval '60 seconds') < now())
+    ORDER BY t.created_at LIMIT 100 FOR UPDATE SKIP LOCKED
+), woken AS (
+    UPDATE transcode_tasks t SET state = 'queued', owner = NULL, lease_until = now() + interval '5 minutes'
+    FROM due WHERE t.id = due.id RETURNING t.id, t.job_id
+), waiting AS (
+    UPDATE transcode_jobs j SET state = 'queued', stage = 'waiting', eta_s = NULL FROM woken WHERE j.id = woken.job_id AND j.state = 'running'
+)
+SELECT woken.id, j.priority FROM woken JOIN transcode_jobs j ON j.id = woken.job_id
+
+-- name: poster_insert none
+-- The still picture is a file of its own, replaced with every generation.
+INSERT INTO files (id, name, original_name, size, mime_type, extension, checksum, entity_type, entity_id)
+VALUES ($1, 'poster.jpg', 'poster.jpg', $2, 'image/jpeg', 'jpg', $3, 'poster', $4)
+
+-- name: poster_storage_insert none
+-- Where the picture lies.
+INSERT INTO storage (file_id, storage_provider, bucket, storage_key) VALUES ($1, $2, $3, $4)

@@ -1,0 +1,14 @@
+"""Every context there is, as a literal: what is not named here does not exist for the engine."""
+
+from __future__ import annotations
+
+from core.domain import catalog, commerce, identity, media, playback
+from core.domain.context import Context
+
+CONTEXTS: tuple[Context, ...] = (
+    identity.CONTEXT,
+    catalog.CONTEXT,
+    media.CONTEXT,
+    commerce.CONTEXT,
+    playback.CONTEXT,
+)

@@ -1,0 +1,302 @@
+"""From what was asked to what will be read: the request held against the schema, as a tree of nodes.
+
+Decides which tables, columns and relations are meant, by a list of small passes that each give a fuller tree; refuses what
+does not exist or does not fit, with a near match. Knows no SQL and no viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count as counter
+from typing import Literal
+
+from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Condition, Embed, Filter, Logic, Pick, Star
+from core.engine.relations import Relation, find_relation
+from core.engine.request import EVERYTHING, EmbedPath, ReadRequest, Window
+from core.engine.scanner import Field, JsonStep, refuse
+from core.engine.schema import Column, Schema, TableInfo, near
+from core.errors import BAD_QUERY, UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
+
+MAX_EMBEDS = 25
+MAX_OUTPUTS = 250  # PostgreSQL's own limit is 1664
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A column of a node's table, or a place inside its JSON."""
+
+    column: Column
+    path: tuple[JsonStep, ...]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether text is found there."""
+        return self.path[-1].as_text if self.path else self.column.category == "S"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One key of a row."""
+
+    name: str
+    place: Place
+    cast: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A condition on a place of the node's own table."""
+
+    place: Place
+    filter: Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether the embed with this alias has a row."""
+
+    alias: str
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions joined by one word."""
+
+    kind: Literal["and", "or"]
+    negated: bool
+    members: tuple[Test | Exists | Group, ...]
+
+
+Planned = Test | Exists | Group
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One term of an order; `embed` is the alias of the to-one embed whose column it is."""
+
+    place: Place
+    embed: str | None
+    descending: bool
+    nulls: Literal["first", "last"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One table being read: the root, or an embed joined to its parent by `relation`.
+
+    `alias` (t0, t1, ...) is unique in the tree, `name` is its key in the parent's rows.
+    """
+
+    table: TableInfo
+    alias: str
+    name: str
+    path: EmbedPath
+    relation: Relation | None
+    asked: tuple[Star | Pick | Embed, ...]
+    is_inner: bool = False
+    is_spread: bool = False
+    children: tuple[Node, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    where: tuple[Planned, ...] = ()
+    order: tuple[Sort, ...] = ()
+    window: Window = EVERYTHING
+
+    @property
+    def to_one(self) -> bool:
+        """Whether it holds at most one row for each row of its parent."""
+        return self.relation is not None and self.relation.to_one
+
+
+Pass = Callable[[Node, ReadRequest], Node]
+
+
+def plan_read(request: ReadRequest, schema: Schema) -> Node:
+    """The tree of what is to be read. Raises Refusal when the schema has no such thing."""
+    table = schema.tables.get(request.table)
+    if table is None or "read" not in table.verbs:
+        meant = near(request.table, schema.tables)
+        raise Refusal(
+            UNKNOWN_TABLE,
+            f"There is no table {request.table[:63]!r}.",
+            hint=f"Perhaps you meant {meant}." if meant else None,
+        )
+    numbers = counter()
+    tree = _relate(Node(table, f"t{next(numbers)}", table.name, (), None, request.select), schema, numbers)
+    _check_paths(tree, request)
+    for build in PASSES:
+        tree = _everywhere(tree, build, request)
+    return tree
+
+
+def _everywhere(node: Node, build: Pass, request: ReadRequest) -> Node:
+    """The tree with `build` applied to every node, children first."""
+    if node.children:
+        node = replace(node, children=tuple(_everywhere(child, build, request) for child in node.children))
+    return build(node, request)
+
+
+def _relate(node: Node, schema: Schema, numbers: Iterator[int]) -> Node:
+    """Makes a child of every embed that was asked for."""
+    children: list[Node] = []
+    for item in node.asked:
+        if not isinstance(item, Embed):
+            continue
+        relation = find_relation(schema, node.table.name, item.target, item.hint)
+        if "read" not in schema.tables[relation.target].verbs:
+            refuse("select", f"{item.target} is not read here")
+        if item.spread and not relation.to_one:
+            refuse("select", f"{item.name} has many rows and cannot be spread", "Leave out the three dots.")
+        if any(child.name == item.name for child in children):
+            refuse("select", f"{item.name} is embedded twice", "Give one of them an alias: `other:table(...)`.")
+        number = next(numbers)
+        if number > MAX_EMBEDS:
+            refuse("select", f"there may be {MAX_EMBEDS} embeds at most")
+        child = Node(
+            schema.tables[relation.target],
+            f"t{number}",
+            item.name,
+            (*node.path, item.name),
+            relation,
+            item.select,
+            is_inner=item.join == "inner",
+            is_spread=item.spread,
+        )
+        children.append(_relate(child, schema, numbers))
+    return replace(node, children=tuple(children))
+
+
+def _check_paths(tree: Node, request: ReadRequest) -> None:
+    """Refuses a filter, order or window on an embed that the select does not have."""
+    known = _paths(tree)
+    for path in (*(path for path, _ in request.conditions), *request.orders, *request.windows):
+        if path not in known:
+            name = ".".join(path)
+            raise Refusal(
+                BAD_QUERY,
+                f"{name} is not an embedded resource in this request.",
+                hint=f"Verify that {name} is included in the 'select' query parameter.",
+                faults=(Fault(name, "is not in select"),),
+            )
+
+
+def _paths(node: Node) -> list[EmbedPath]:
+    return [node.path, *(path for child in node.children for path in _paths(child))]
+
+
+def add_outputs(node: Node, _: ReadRequest) -> Node:
+    """Names the columns of every row; what is asked for twice in the same way is given once."""
+    outputs: dict[str, Output] = {}
+    taken = [key for child in node.children for key in _keys(child)]
+    if len(set(taken)) < len(taken):
+        refuse("select", "two embeds give the same key", "Give one of them an alias.")
+    for item in node.asked:
+        if isinstance(item, Embed):
+            continue
+        fresh = (
+            [Output(name, Place(column, ()), None) for name, column in node.table.columns.items()]
+            if isinstance(item, Star)
+            else [Output(item.alias or _last_key(item.field), _place(node, item.field, "select"), item.cast)]
+        )
+        for output in fresh:
+            if outputs.setdefault(output.name, output) != output or output.name in taken:
+                refuse("select", f"two parts are called {output.name}", "Give one of them an alias: `other:column`.")
+    if len(outputs) + len(taken) > MAX_OUTPUTS:
+        refuse("select", f"a row may have {MAX_OUTPUTS} keys at most")
+    return replace(node, outputs=tuple(outputs.values()))
+
+
+def _keys(child: Node) -> list[str]:
+    """The keys that an embed adds to its parent's rows; none when nothing of it was selected."""
+    if child.is_spread:
+        return [output.name for output in child.outputs] + [key for inner in child.children for key in _keys(inner)]
+    return [child.name] if child.asked else []
+
+
+def _last_key(field: Field) -> str:
+    keys = [step.key for step in field.path if isinstance(step.key, str)]
+    return keys[-1] if keys else field.name
+
+
+def add_conditions(node: Node, request: ReadRequest) -> Node:
+    """Holds every filter against the column it names."""
+    return replace(node, where=tuple(_planned(node, c) for path, c in request.conditions if path == node.path))
+
+
+def _planned(node: Node, condition: Condition) -> Planned:
+    if isinstance(condition, Logic):
+        return Group(condition.kind, condition.negated, tuple(_planned(node, member) for member in condition.members))
+    name = condition.field.name
+    if name not in node.table.columns and not condition.field.path and condition.operator == "is":
+        child = next((child for child in node.children if child.name == name), None)
+        if child is not None:
+            value = condition.values[0].lower()
+            if value not in ("null", "not_null"):
+                refuse(condition.parameter, "an embed is null or not.null")
+            return Exists(child.alias, (value == "null") != condition.negated)
+    place = _place(node, condition.field, condition.parameter)
+    _check_operator(place, condition)
+    return Test(place, condition)
+
+
+def _check_operator(place: Place, condition: Filter) -> None:
+    operator, column = condition.operator, place.column
+    is_json = column.type == "jsonb" or (bool(place.path) and not place.path[-1].as_text)
+    if operator in PATTERNS:
+        fits = place.is_text
+    elif operator in SEARCHES:
+        fits = place.is_text or is_json or column.type == "tsvector"
+    elif operator in CONTAINMENTS:
+        fits = is_json or (not place.path and (column.category in "AR" or column.type.endswith("multirange")))
+    elif operator in RANGES:
+        fits = not place.path and (column.category == "R" or column.type.endswith("multirange"))
+    elif operator == "is" and condition.values[0].lower() in ("true", "false", "unknown"):
+        fits = not place.path and column.category == "B"
+    else:
+        fits = True
+    if not fits:
+        refuse(condition.parameter, f"{operator} does not apply to {column.name}, which is {column.type}")
+
+
+def add_order(node: Node, request: ReadRequest) -> Node:
+    """Resolves the columns to sort by."""
+    terms = []
+    for term in request.orders.get(node.path, ()):
+        owner, embed = node, None
+        if term.embed is not None:
+            found = next((child for child in node.children if child.name == term.embed), None)
+            if found is None:
+                refuse(term.parameter, f"{term.embed} is not embedded", f"Add {term.embed}() to select.")
+            if not found.to_one:
+                refuse(
+                    term.parameter,
+                    f"{term.embed} has many rows for each of {node.name}",
+                    "Only a to-one embed can order.",
+                )
+            owner, embed = found, found.alias
+        terms.append(Sort(_place(owner, term.field, term.parameter), embed, term.descending, term.nulls))
+    return replace(node, order=tuple(terms))
+
+
+def add_window(node: Node, request: ReadRequest) -> Node:
+    """Which rows."""
+    return replace(node, window=request.windows.get(node.path, EVERYTHING))
+
+
+def _place(node: Node, field: Field, parameter: str) -> Place:
+    column = node.table.columns.get(field.name)
+    if column is None:
+        meant = near(field.name, node.table.columns)
+        raise Refusal(
+            UNKNOWN_COLUMN,
+            f"{parameter[:100]}: {node.table.name} has no column {field.name!r}.",
+            hint=f"Perhaps you meant {meant}." if meant else None,
+            faults=(Fault(parameter[:100], f"{node.table.name} has no column {field.name}"),),
+        )
+    if field.path and column.type not in ("json", "jsonb"):
+        refuse(parameter, f"{column.name} is {column.type}, not JSON")
+    return Place(column, field.path)
+
+
+PASSES: tuple[Pass, ...] = (add_outputs, add_conditions, add_order, add_window)

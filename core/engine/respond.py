@@ -1,0 +1,75 @@
+"""From what came back to what is answered: status, headers, body.
+
+Decides 200, 206, 304, 406 and 416 by PostgREST's rules, and the entity tag. Knows no HTTP library and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+
+from core.engine.request import EVERYTHING, Format, ReadRequest
+from core.errors import NOT_SINGULAR, RANGE_UNSATISFIABLE, Refusal
+
+CONTENT_TYPES: Mapping[Format, str] = {
+    "array": "application/json; charset=utf-8",
+    "object": "application/vnd.pgrst.object+json; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+}
+# A row depends on who asks: only the asker's own cache may keep it, and asks again each time.
+_CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization, apikey, Accept, Prefer, Range"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def respond(request: ReadRequest, body: bytes, row_count: int, total: int | None, *, if_none_match: str = "") -> Answer:
+    """The answer to a read that gave `row_count` rows, of `total` if that was asked for.
+
+    Raises Refusal NOT_SINGULAR when one object was wanted and there is none, or more.
+    """
+    if request.format == "object" and row_count != 1:
+        raise Refusal(NOT_SINGULAR, details=f"The result contains {row_count} rows")
+    window = request.windows.get((), EVERYTHING)
+    content_range = _content_range(window.offset, row_count, total)
+    if total is not None and window.offset > total:
+        return refused(
+            Refusal(
+                RANGE_UNSATISFIABLE,
+                details=f"An offset of {window.offset} was requested, but there are only {total} rows.",
+            ),
+            {"Content-Range": content_range},
+        )
+    headers = {"Content-Range": content_range, **_CACHING}
+    if request.applied:
+        headers["Preference-Applied"] = ", ".join(request.applied)
+    # Weak: the same rows may travel compressed.
+    tag = blake2b(body, digest_size=16, key=f"{request.format} {content_range}".encode()[:64]).hexdigest()
+    headers["ETag"] = f'W/"{tag}"'
+    if if_none_match and (if_none_match.strip() == "*" or tag in {t.strip()[-33:-1] for t in if_none_match.split(",")}):
+        return Answer(304, headers, b"")
+    headers["Content-Type"] = CONTENT_TYPES[request.format]
+    return Answer(206 if total is not None and row_count < total else 200, headers, body)
+
+
+def refused(refusal: Refusal, headers: Mapping[str, str]) -> Answer:
+    """A refusal whose answer has headers of its own."""
+    return Answer(
+        refusal.code.status,
+        {"Content-Type": "application/json; charset=utf-8", **headers},
+        orjson.dumps(refusal.body()),
+    )
+
+
+def _content_range(offset: int, row_count: int, total: int | None) -> str:
+    rows = f"{offset}-{offset + row_count - 1}" if row_count else "*"
+    return f"{rows}/{'*' if total is None else total}"

@@ -1,0 +1,29 @@
+-- name: table_many many
+-- The named tables that exist, with what the schema says about them.
+SELECT c.relname::text AS name, obj_description(c.oid, 'pg_class') AS comment
+FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relname::text = ANY ($1::text[]);
+
+-- name: column_many many
+-- Their columns in order; a type is named without its modifier, for a cast to numeric(19, 4) would round a filter's value.
+SELECT c.relname::text AS table_name, a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
+       t.typcategory::text AS category, NOT a.attnotnull AS nullable, col_description(c.oid, a.attnum) AS comment
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
+ORDER BY c.relname, a.attnum;
+
+-- name: constraint_many many
+-- Their primary, unique and foreign keys; conparentid leaves out the copies that partitions carry.
+SELECT c.relname::text AS table_name, con.conname::text AS name, con.contype::text AS kind, f.relname::text AS foreign_table,
+       (SELECT array_agg(a.attname::text ORDER BY k.nth) FROM unnest(con.conkey) WITH ORDINALITY AS k (attnum, nth)
+        JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.attnum) AS columns,
+       (SELECT array_agg(a.attname::text ORDER BY k.nth) FROM unnest(con.confkey) WITH ORDINALITY AS k (attnum, nth)
+        JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS foreign_columns
+FROM pg_constraint con
+JOIN pg_class c ON c.oid = con.conrelid
+LEFT JOIN pg_class f ON f.oid = con.confrelid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
+  AND con.contype IN ('p', 'u', 'f') AND con.conparentid = 0
+ORDER BY c.relname, con.conname;

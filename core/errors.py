@@ -1,0 +1,146 @@
+"""Refusals: what the product says no with, one record each.
+
+Decides what a client is told. Knows no HTTP library and no database driver.
+A code is never reused; a retired one stays as a comment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One way to be refused: its stable code, HTTP status, default message and hint."""
+
+    code: str
+    status: int
+    message: str
+    hint: str | None = None
+
+
+# PS1xx the request itself
+BAD_JSON = Code("PS101", 400, "The body is not valid JSON.")
+BAD_FIELD = Code("PS102", 422, "A field is missing or out of range.")
+BODY_TOO_LARGE = Code("PS103", 413, "The body is too large.")
+BAD_QUERY = Code("PS104", 400, "The query is not understood.")
+NOT_FOUND = Code("PS105", 404, "There is nothing here.")
+METHOD_NOT_ALLOWED = Code("PS106", 405, "This address does not take that method.")
+BAD_ID = Code("PS107", 400, "An id must be a UUID.")
+UNSUPPORTED_TYPE = Code("PS108", 415, "The body's content type is not taken here.")
+BAD_REQUEST = Code("PS109", 400, "The request is malformed.")
+NOT_ACCEPTABLE = Code("PS110", 406, "None of the accepted types can be given.")
+RANGE_UNSATISFIABLE = Code("PS111", 416, "The range asked for lies outside the result.")
+PRECONDITION_FAILED = Code("PS112", 412, "The state of the resource is not what the request expects.")
+
+BAD_VERSION = Code("PS113", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
+HEAD_TOO_LARGE = Code("PS114", 431, "The request line or a header is too long.")
+
+# PS2xx names in the schema
+UNKNOWN_TABLE = Code("PS201", 404, "There is no such table.")
+UNKNOWN_COLUMN = Code("PS202", 400, "There is no such column.")
+UNKNOWN_RELATION = Code("PS203", 400, "There is no foreign key between these tables.")
+AMBIGUOUS_RELATION = Code("PS204", 300, "More than one foreign key joins these tables.", "Name one: `embed!hint(...)`.")
+UNKNOWN_COMMAND = Code("PS205", 404, "There is no such command.")
+NOT_SINGULAR = Code("PS206", 406, "The result is not exactly one row.")
+READ_ONLY = Code("PS207", 405, "This table is not written this way.")
+
+# PS3xx who is asking
+SIGN_IN_NEEDED = Code("PS301", 401, "Sign in first.", "Send `Authorization: Bearer <access token>`.")
+BAD_ACCESS_TOKEN = Code("PS302", 401, "The access token is not valid.", "Sign in again or refresh it.")
+ACCESS_TOKEN_EXPIRED = Code("PS303", 401, "The access token has expired.", "Refresh it at /auth/v1/token.")
+FORBIDDEN = Code("PS304", 403, "You may not do that.")
+BANNED = Code("PS305", 403, "This account is banned.")
+INVALID_CREDENTIALS = Code("PS306", 400, "Invalid login credentials.")
+EMAIL_TAKEN = Code("PS307", 422, "That e-mail address already has an account.")
+WEAK_PASSWORD = Code("PS308", 422, "The password is too weak.", "Use at least 8 characters.")
+BAD_REFRESH_TOKEN = Code("PS309", 400, "The refresh token is not valid.", "Sign in again.")
+TOO_MANY_TRIES = Code("PS310", 429, "Too many tries.", "Wait a little and try again.")
+
+# PS4xx playback
+BAD_PLAYBACK_TOKEN = Code(
+    "PS401", 401, "The playback token is not valid.", "Ask POST /play/{content_id} for a new one."
+)
+PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", "Ask POST /play/{content_id} for a new one.")
+NOT_ENTITLED = Code("PS403", 403, "You do not have access to this title.")
+PLAYBACK_REVOKED = Code("PS404", 403, "Access to this title has ended.")
+CONTENT_NOT_FOUND = Code("PS405", 404, "There is no such title.")
+CONTENT_NOT_READY = Code("PS406", 409, "This title has no playable video yet.", "Its encoding may still be running.")
+TOO_MANY_STREAMS = Code("PS407", 403, "Too many streams at once.")
+BAD_BEAT = Code("PS408", 422, "A heartbeat is not valid.")
+INTAKE_FULL = Code("PS409", 503, "Heartbeats cannot be taken right now.", "Send them again after Retry-After seconds.")
+WRONG_CONTENT = Code("PS410", 403, "The playback token is for another title.")
+
+# PS5xx data
+CONFLICT = Code("PS501", 409, "That already exists.")
+STILL_REFERENCED = Code("PS502", 409, "Something that does not exist is named, or something else still points here.")
+RULE_BROKEN = Code("PS503", 400, "A rule of the data is broken.")
+ILLEGAL_MOVE = Code("PS504", 409, "That change of state is not allowed.")
+BAD_VALUE = Code("PS505", 400, "A value does not fit its column.")
+
+# PS6xx media
+NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")
+EMPTY_FILE = Code("PS602", 422, "The file is empty.")
+TRUNCATED_MEDIA = Code("PS603", 422, "The file is cut off: its end is missing.")
+PLAYLIST_IN_DISGUISE = Code("PS604", 422, "The file is a playlist or a document, not media.")
+NO_STREAMS = Code("PS605", 422, "The file has neither picture nor sound.")
+MEDIA_TOO_LARGE = Code("PS606", 422, "The picture or the length is beyond what is accepted.")
+PROBE_TIMEOUT = Code("PS607", 422, "The file could not be understood in time.")
+ENCODE_FAILED = Code("PS608", 500, "The encoder stopped with an error.")
+VERIFY_FAILED = Code("PS609", 500, "The encoded result did not pass its checks and was not published.")
+ATTEMPTS_SPENT = Code("PS610", 500, "The job was given up after its last attempt.")
+CANCELLED = Code("PS611", 409, "The job was cancelled.")
+UPLOAD_CONFLICT = Code("PS612", 409, "The upload is at another offset.")
+UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
+DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
+
+# PS9xx ours
+INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the request id to the operator.")
+UNAVAILABLE = Code("PS902", 503, "The service cannot do this right now.", "Try again after Retry-After seconds.")
+TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One field of the request that is wrong: its path (`beats[3].position_s`) and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(slots=True)
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of ours
+    """Raised, or returned by a `check_*`, to say no.
+
+    `data` holds machine-readable extras (a reason, a list of devices) merged into the body.
+    """
+
+    code: Code
+    message: str | None = None
+    hint: str | None = None
+    details: str | None = None
+    faults: tuple[Fault, ...] = ()
+    data: Mapping[str, object] = field(default_factory=dict)
+    retry_after_s: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code.code}: {self.message or self.code.message}"
+
+    def body(self) -> dict[str, object]:
+        """The JSON body: PostgREST's four keys, then ours."""
+        answer: dict[str, object] = {
+            "code": self.code.code,
+            "message": self.message or self.code.message,
+            "details": self.details,
+            "hint": self.hint or self.code.hint,
+        }
+        if self.faults:
+            answer["fields"] = [{"path": fault.path, "why": fault.why} for fault in self.faults]
+        answer.update(self.data)
+        return answer
+
+
+def bad_field(path: str, why: str) -> Refusal:
+    """A refusal about one field of the request."""
+    return Refusal(BAD_FIELD, f"{path}: {why}", faults=(Fault(path, why),))

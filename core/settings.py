@@ -1,0 +1,190 @@
+"""Settings: one frozen record from the environment, every mistake refused at start with its variable and its mend."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from core.keys import KeyRing, parse_ring
+
+Network = IPv4Network | IPv6Network
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class SettingsError(Exception):
+    """A variable is wrong: its name, what is wrong with it, and how to mend it."""
+
+    def __init__(self, variable: str, problem: str, mend: str) -> None:
+        super().__init__(f"{variable}: {problem}. {mend}")
+        self.variable = variable
+        self.problem = problem
+        self.mend = mend
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is. None means: the embedded one."""
+
+    data: Path
+    database_url: str | None
+    owner_database_url: str | None
+    redis_url: str | None
+    store_url: str
+    ffmpeg: Path | None
+    secret_keys: KeyRing | None
+    listen_host: str
+    listen_port: int
+    edge_processes: int
+    worker_slots: int
+    cache_mb: int
+    disk_cache_mb: int
+    """0: none."""
+    trusted_proxies: tuple[Network, ...]
+    bind_ip: bool
+    """A session that is used from two networks at once counts as two."""
+    accel: str | None
+    """The internal address below which nginx serves the store's files; None: we send them."""
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the log files."""
+        return self.data / "logs"
+
+    @property
+    def uploads(self) -> Path:
+        """The folder of uploads that are not whole yet."""
+        return self.data / "uploads"
+
+    @property
+    def scratch(self) -> Path:
+        """The folder in which workers encode."""
+        return self.data / "scratch"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environ` (default: the process's). Raises SettingsError on the first wrong one."""
+    env = os.environ if environ is None else environ
+    data = Path(env.get("PENSTOCK_DATA") or ROOT / ".penstock").expanduser().absolute()
+    host, port = _listen(env.get("PENSTOCK_LISTEN") or "127.0.0.1:8080")
+    store_url = (
+        _url(env, "PENSTOCK_STORE_URL", ("file", "s3", "gs", "az"), "s3://bucket/prefix or file:///folder")
+        or f"file://{data / 'store'}"
+    )
+    return Settings(
+        data=data,
+        database_url=_url(
+            env, "PENSTOCK_DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host/database"
+        ),
+        owner_database_url=_url(
+            env, "PENSTOCK_OWNER_DATABASE_URL", ("postgresql", "postgres"), "postgresql://owner:password@host/database"
+        ),
+        redis_url=_url(env, "PENSTOCK_REDIS_URL", ("redis", "rediss", "unix"), "redis://host:6379/0"),
+        store_url=store_url,
+        ffmpeg=_ffmpeg(env.get("PENSTOCK_FFMPEG")),
+        secret_keys=_ring(env.get("PENSTOCK_SECRET_KEYS")),
+        listen_host=host,
+        listen_port=port,
+        edge_processes=_count(env, "PENSTOCK_WORKERS", default=max(1, min(os.cpu_count() or 1, 8)), most=64),
+        worker_slots=_count(env, "PENSTOCK_TRANSCODE_SLOTS", default=1, most=64),
+        cache_mb=_count(env, "PENSTOCK_CACHE_MB", default=256, most=1_000_000),
+        disk_cache_mb=_count(env, "PENSTOCK_DISK_CACHE_MB", default=0, most=100_000_000),
+        trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),
+        bind_ip=_choice(env, "PENSTOCK_BIND_IP", ("off", "soft")) == "soft",
+        accel=_accel(env.get("PENSTOCK_ACCEL"), store_url),
+    )
+
+
+def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], example: str) -> str | None:
+    text = env.get(variable, "").strip()
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in schemes or not (parts.netloc or parts.path.strip("/") or parts.query):
+        # The text itself may hold a password: it is not repeated.
+        raise SettingsError(
+            variable,
+            f"is not a {' or '.join(schemes)} URL",
+            f"Write it like {example}, or unset it for the embedded one.",
+        )
+    return text
+
+
+def _listen(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})", text)
+    if match is None or int(match.group(3)) > 65535:
+        raise SettingsError(
+            "PENSTOCK_LISTEN", f"{text!r} is not host:port", "Write it like 0.0.0.0:8080; port 0 picks a free one."
+        )
+    return match.group(1) or match.group(2), int(match.group(3))
+
+
+def _count(env: Mapping[str, str], variable: str, *, default: int, most: int) -> int:
+    text = env.get(variable, "").strip()
+    if not text:
+        return default
+    least = min(1, default)
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise SettingsError(
+            variable, f"{text!r} is not a number from {least} to {most}", f"Unset it for the default, {default}."
+        )
+    return int(text)
+
+
+def _networks(env: Mapping[str, str], variable: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in env.get(variable, "").split(",") if part.strip())
+    except ValueError as error:
+        raise SettingsError(
+            variable, f"has what is no network: {error}", "Write it like 10.0.0.0/8,192.0.2.7,fd00::/8."
+        ) from error
+
+
+def _choice(env: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
+    text = env.get(variable, "").strip() or choices[0]
+    if text not in choices:
+        raise SettingsError(variable, f"{text!r} is not one of {', '.join(choices)}", f"The default is {choices[0]}.")
+    return text
+
+
+def _accel(text: str | None, store_url: str) -> str | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"(?:/[A-Za-z0-9_-]{1,64}){1,4}/?", text):
+        raise SettingsError(
+            "PENSTOCK_ACCEL", f"{text!r} is not an address of nginx's", "Write it like /penstock-store."
+        )
+    if not store_url.startswith("file:"):
+        raise SettingsError(
+            "PENSTOCK_ACCEL", "needs the file store", "Unset it, or let PENSTOCK_STORE_URL name a folder: file:///..."
+        )
+    return text.rstrip("/")
+
+
+def _ffmpeg(text: str | None) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        raise SettingsError(
+            "PENSTOCK_FFMPEG",
+            f"{text} is not a program",
+            "Give the full path of ffmpeg, or unset it for the bundled one.",
+        )
+    return path
+
+
+def _ring(text: str | None) -> KeyRing | None:
+    if not text:
+        return None
+    try:
+        return parse_ring(text)
+    except ValueError as error:
+        raise SettingsError(
+            "PENSTOCK_SECRET_KEYS", str(error), "Write id:secret,id:secret, oldest first; the last one signs."
+        ) from None

@@ -1,0 +1,1 @@
+"""The worker: probe, ladder, ffmpeg, packaging, verification, publication."""

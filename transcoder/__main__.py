@@ -1,0 +1,113 @@
+"""Runs one worker: `python -m transcoder`. Settings from the environment, JSON logs; SIGTERM gives tasks back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import suppress
+
+import structlog
+
+from core.database import Database, DatabaseDown
+from core.dispatch import Consumer
+from core.objects import ObjectStore
+from core.settings import Settings, SettingsError, read_settings
+from transcoder.worker import Worker
+
+log = structlog.get_logger("transcoder")
+RECONNECT_S = 1.0
+# Whoever sent SIGTERM sends SIGKILL soon after.
+STOP_S = 4.5
+
+
+async def serve(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT, reconnecting for as long as the database is away."""
+    assert settings.database_url is not None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    store = ObjectStore(settings.store_url)
+    database = await _connect(settings.database_url, settings.worker_slots, stop)
+    if database is None:
+        return
+    worker = Worker(database, store, settings.scratch, ffmpeg=settings.ffmpeg, slots=settings.worker_slots)
+    looking_after = asyncio.create_task(worker.look_after())
+    log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
+    try:
+        while not stop.is_set():
+            await _consume(settings.database_url, worker, settings.worker_slots, stop)
+    finally:
+        worker.stop()
+        await looking_after
+        await database.close()
+        log.info("worker_stopped")
+
+
+async def _connect(url: str, slots: int, stop: asyncio.Event) -> Database | None:
+    while not stop.is_set():
+        try:
+            return await Database.connect(url, name="transcoder", max_size=4 + 2 * slots)
+        except DatabaseDown as error:
+            log.warning("database_away", error=str(error))
+            await _pause(stop)
+    return None
+
+
+async def _consume(url: str, worker: Worker, slots: int, stop: asyncio.Event) -> None:
+    """One life of the queue's connection; returns when it is lost, or when `stop` is set and tasks are given back."""
+    consumer = Consumer(url, worker.handle, slots=slots)
+    running = asyncio.create_task(consumer.run())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        worker.stop()
+        consumer.stop()
+        _, late = await asyncio.wait((running,), timeout=STOP_S)
+        for task in late:
+            task.cancel()
+    try:
+        await running
+    except asyncio.CancelledError:
+        log.warning("queue_cut_off")
+    except Exception as error:
+        # The queue's library may raise anything when its connection breaks.
+        log.warning("queue_lost", error=f"{type(error).__name__}: {error}")
+        await _pause(stop)
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(RECONNECT_S):
+            await stop.wait()
+
+
+def main() -> int:
+    """The process's exit code."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    try:
+        settings = read_settings()
+        if settings.database_url is None:
+            mend = "Give the worker the database's address, or start everything with ./penstock."
+            raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", mend)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Lays out a generation: packages every raw rendition, writes its playlists, and the master over all of them.
+
+Decides names and groups. Blocking (files only): run it in a thread. Knows no database and no object store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from core.domain.media_tasks import Rendition
+from transcoder import playlists
+from transcoder.captions import cut_vtt, parse_vtt, thumbnails_vtt
+from transcoder.encode import audio_file, text_file, video_file
+from transcoder.ladder import GOPS_PER_SEGMENT, Plan
+from transcoder.languages import UNKNOWN, language_name, language_tag
+from transcoder.package import INIT, Packaged, package_audio, package_video
+from transcoder.playlists import Bandwidth, Choice, Piece, Variant
+from transcoder.source import Source
+
+MASTER = "master.m3u8"
+PLAYLIST = "playlist.m3u8"
+IFRAMES = "iframes.m3u8"
+POSTER = "poster.jpg"
+AUDIO_GROUP = "audio"
+TEXT_GROUP = "text"
+# Subtitles are small: fewer, longer segments than the picture's.
+_TEXT_SEGMENTS_JOINED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A finished folder: what the database is told of it, and the length that every rendition covers."""
+
+    folder: Path
+    renditions: tuple[Rendition, ...]
+    duration: Fraction
+    width: int | None
+    height: int | None
+    has_video: bool
+    has_audio: bool
+    has_poster: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    path: str
+    name: str
+    language: str
+    packaged: Packaged
+    bandwidth: Bandwidth
+
+
+class _Layout:
+    """The generation while it is being laid out; one method for each kind of rendition."""
+
+    def __init__(self, source: Source, plan: Plan, raw: Path, out: Path, language: str | None) -> None:
+        self.source, self.plan, self.raw, self.out = source, plan, raw, out
+        self.language = language_tag(language)
+        self.renditions: list[Rendition] = []
+        self.choices: list[Choice] = []
+        self.variants: list[Variant] = []
+        self.sounds: list[_Sound] = []
+        # One target duration for picture and sound (Apple 8.2).
+        self.target_s = max(1, int(plan.segment + Fraction(1, 2)))
+
+    def add_sounds(self) -> None:
+        names: set[str] = set()
+        for number, track in enumerate(self.source.audio):
+            language = language_tag(track.language)
+            if language == UNKNOWN and number == 0:
+                language = self.language
+            name = _unused(track.title or language_name(language) or f"Audio {number + 1}", names)
+            folder = f"audio/{number}-{language}"
+            raw = audio_file(self.raw, number)
+            packaged = package_audio(raw, self.out / folder, self.plan.segment)
+            raw.unlink()
+            self._write(
+                f"{folder}/{PLAYLIST}",
+                playlists.media_playlist(packaged.segments, self._target(packaged.segments), init=INIT),
+            )
+            bandwidth = playlists.measure(packaged.segments, self.target_s)
+            self.sounds.append(_Sound(f"{folder}/{PLAYLIST}", name, language, packaged, bandwidth))
+            self.renditions.append(
+                Rendition(
+                    "audio", name, f"{folder}/{PLAYLIST}", packaged.track.codecs, bandwidth_bps=bandwidth.peak_bps,
+                    average_bandwidth_bps=bandwidth.average_bps, channels=2, language=language,
+                    segment_count=len(packaged.segments), size_bytes=packaged.size_bytes,
+                    duration_ms=_ms(packaged.duration),
+                )
+            )  # fmt: skip
+        if len(self.sounds) > 1 or (self.sounds and self.plan.grid):
+            self.choices += [
+                Choice("AUDIO", AUDIO_GROUP, s.name, s.language, s.path, number == 0, 2)
+                for number, s in enumerate(self.sounds)
+            ]
+
+    def add_texts(self) -> None:
+        names: set[str] = set()
+        folders: set[str] = set()
+        segments = self._text_durations()
+        for number, track in enumerate(self.source.text):
+            path = text_file(self.raw, number)
+            cues = parse_vtt(path.read_text("utf-8", "replace")) if path.exists() else []
+            if not cues:
+                continue  # an empty track offers a choice that shows nothing
+            language = language_tag(track.language)
+            name = _unused(track.title or language_name(language) or f"Subtitles {number + 1}", names)
+            folder = f"subtitles/{_unused(language, folders, '-')}"
+            pieces = []
+            (self.out / folder).mkdir(parents=True)
+            for at, (duration, document) in enumerate(zip(segments, cut_vtt(cues, segments), strict=True)):
+                data = document.encode()
+                (self.out / folder / f"{at}.vtt").write_bytes(data)
+                pieces.append(Piece(f"{at}.vtt", duration, len(data)))
+            self._write(
+                f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, playlists.target_duration(pieces), init=None)
+            )
+            self.choices.append(
+                Choice(
+                    "SUBTITLES", TEXT_GROUP, name, language, f"{folder}/{PLAYLIST}", False, is_forced=track.is_forced
+                )
+            )
+            self.renditions.append(
+                Rendition(
+                    "subtitles", name, f"{folder}/{PLAYLIST}", "wvtt", language=language, segment_count=len(pieces),
+                    size_bytes=sum(p.size_bytes for p in pieces), duration_ms=_ms(self.plan.duration),
+                )
+            )  # fmt: skip
+
+    def _text_durations(self) -> list[Fraction]:
+        whole, left, durations = self.plan.segment * _TEXT_SEGMENTS_JOINED, self.plan.duration, []
+        while left > 0:
+            durations.append(min(whole, left))
+            left -= whole
+        return durations
+
+    def add_pictures(self) -> None:
+        grid = self.plan.grid
+        assert grid is not None
+        heaviest_peak = max((s.bandwidth.peak_bps for s in self.sounds), default=0)
+        heaviest_average = max((s.bandwidth.average_bps for s in self.sounds), default=0)
+        sound_codecs = tuple(dict.fromkeys(s.packaged.track.codecs for s in self.sounds))
+        for rung in self.plan.rungs:
+            folder = f"video/{rung.lines}p"
+            raw = video_file(self.raw, rung)
+            packaged = package_video(raw, self.out / folder, GOPS_PER_SEGMENT)
+            raw.unlink()
+            track, pieces, frames = packaged.track, packaged.segments, packaged.key_frames
+            self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, self._target(pieces), init=INIT))
+            frames_target_s = playlists.target_duration(frames)
+            self._write(f"{folder}/{IFRAMES}", playlists.iframe_playlist(frames, frames_target_s, init=INIT))
+            own, of_frames = playlists.measure(pieces, self.target_s), playlists.measure(frames, frames_target_s)
+            both = Bandwidth(own.peak_bps + heaviest_peak, own.average_bps + heaviest_average)
+            has_text = any(choice.kind == "SUBTITLES" for choice in self.choices)
+            self.variants.append(
+                Variant(
+                    f"{folder}/{PLAYLIST}", both, (track.codecs, *sound_codecs), track.width, track.height, grid.rate,
+                    AUDIO_GROUP if self.sounds else None, TEXT_GROUP if has_text else None,
+                )
+            )  # fmt: skip
+            self.variants.append(
+                Variant(f"{folder}/{IFRAMES}", of_frames, (track.codecs,), track.width, track.height, is_iframes=True)
+            )
+            for kind, path, bandwidth, listed in (
+                ("video", PLAYLIST, own, pieces),
+                ("iframes", IFRAMES, of_frames, frames),
+            ):
+                self.renditions.append(
+                    Rendition(
+                        "video" if kind == "video" else "iframes", f"{rung.lines}p", f"{folder}/{path}", track.codecs,
+                        track.width, track.height, round(float(grid.rate), 3), bandwidth.peak_bps, bandwidth.average_bps,
+                        segment_count=len(listed), size_bytes=sum(p.size_bytes for p in listed),
+                        duration_ms=_ms(packaged.duration),
+                    )
+                )  # fmt: skip
+
+    def add_sound_only(self) -> None:
+        """No picture: the first sound track is the variant, others are choices beside it."""
+        sound = self.sounds[0]
+        heaviest = max((s.bandwidth for s in self.sounds), key=lambda b: b.peak_bps)
+        group = AUDIO_GROUP if len(self.sounds) > 1 else None
+        self.variants.append(Variant(sound.path, heaviest, (sound.packaged.track.codecs,), audio=group))
+
+    def add_stills(self) -> None:
+        poster, sheet = self.raw / "poster.jpg", self.raw / "sprite.jpg"
+        if poster.exists():
+            poster.rename(self.out / POSTER)
+        if sheet.exists() and self.plan.sprite and self.plan.grid:
+            (self.out / "thumbnails").mkdir()
+            sheet.rename(self.out / "thumbnails/sprite.jpg")
+            text = thumbnails_vtt(self.plan.sprite, self.plan.grid.rate, self.plan.duration, "sprite.jpg")
+            (self.out / "thumbnails/sprite.vtt").write_text(text, "utf-8")
+
+    def _target(self, pieces: tuple[Piece, ...]) -> int:
+        return max(self.target_s, playlists.target_duration(pieces))
+
+    def _write(self, path: str, text: str) -> None:
+        (self.out / path).write_text(text, "utf-8")
+
+
+def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | None) -> Generation:
+    """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, OSError."""
+    out.mkdir(parents=True)
+    layout = _Layout(source, plan, raw, out, language)
+    layout.add_sounds()
+    if plan.grid is not None:
+        layout.add_texts()
+        layout.add_pictures()
+    else:
+        layout.add_sound_only()
+    layout.add_stills()
+    master = playlists.multivariant_playlist(layout.choices, layout.variants)
+    (out / MASTER).write_text(master, "utf-8")
+    top = plan.rungs[0] if plan.rungs else None
+    return Generation(
+        out, tuple(layout.renditions), plan.duration, top.width if top else None, top.height if top else None,
+        plan.grid is not None, bool(layout.sounds), (out / POSTER).exists(),
+    )  # fmt: skip
+
+
+def _unused(name: str, taken: set[str], joint: str = " ") -> str:
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}{joint}{number}"
+    taken.add(candidate)
+    return candidate
+
+
+def _ms(duration: Fraction) -> int:
+    return int(duration * 1000 + Fraction(1, 2))

@@ -1,0 +1,163 @@
+"""One attempt: from the uploaded file to a verified generation in the store. Knows no database, no lease and no queue.
+
+Whatever stops it (a refusal, a failing store, being cancelled), its scratch folder and its objects are gone afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from core import errors
+from core.domain.media_tasks import Attempt, Finished, Poster
+from core.errors import Refusal
+from core.objects import ObjectMissing, ObjectStore, StoreDown
+from transcoder import encode, encoder
+from transcoder.assemble import POSTER, Generation, assemble
+from transcoder.encoder import Transient
+from transcoder.ladder import AUDIO_BPS, Plan, plan
+from transcoder.mp4 import Mp4Error
+from transcoder.probe import probe
+from transcoder.progress import ENCODE_SHARE, Progress
+from transcoder.publish import Manifest, publish, withdraw
+from transcoder.scratch import attempt_folder, free_bytes
+from transcoder.source import Source
+from transcoder.verify import Unsound, verify
+
+log = structlog.get_logger(__name__)
+
+# Raw and cut renditions lie side by side for a while, and others write to the disk too.
+_ROOM_FACTOR = 1.3
+_ROOM_BYTES = 256 << 20
+
+
+@dataclass(slots=True)
+class Status:
+    """What the lease shows: changed by the attempt, read by whoever renews."""
+
+    stage: str = "probing"
+    percent: float = 0.0
+    eta_s: int | None = None
+
+    def encoded(self, progress: Progress) -> None:
+        """The encoder moved."""
+        self.percent = max(self.percent, progress.percent)
+        self.eta_s = progress.eta_s(time.monotonic())
+
+    def enter(self, stage: str, share: float) -> None:
+        """A new stage begins with `share` of the whole job done."""
+        self.stage, self.percent = stage, max(self.percent, 100 * share)
+
+
+async def perform(
+    attempt: Attempt, store: ObjectStore, scratch: Path, configured_ffmpeg: Path | None, status: Status
+) -> Finished:
+    """Does the work. Raises Refusal (not to be tried again) or Transient; on return the objects are in the store."""
+    try:
+        exe = encoder.executable(configured_ffmpeg)
+        with attempt_folder(scratch, attempt.task_id, attempt.fence) as folder:
+            for prefix in attempt.earlier_prefixes:
+                await withdraw(store, prefix)
+            path = await _fetch(attempt, store, folder)
+            source = await probe(path)
+            wanted = plan(source)
+            _check_room(scratch, wanted)
+            raw, out = folder / "raw", folder / "out"
+            raw.mkdir()
+            status.enter("encoding", 0.01)
+            await _encode(exe, path, source, wanted, raw, status)
+            status.enter("verifying", ENCODE_SHARE)
+            generation = await _assemble(source, wanted, raw, out, attempt.language)
+            await _check(exe, generation)
+            status.enter("publishing", 0.95)
+            manifest = await publish(
+                store, out, attempt.store_prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
+            )
+            return _finished(generation, manifest, store, attempt.store_prefix)
+    except StoreDown as error:
+        raise Transient(
+            Refusal(errors.UNAVAILABLE, "The object store cannot be reached.", details=str(error))
+        ) from error
+    except OSError as error:
+        code = errors.DISK_FULL if error.errno in (28, 122) else errors.INTERNAL
+        raise Transient(Refusal(code, details=str(error))) from error
+
+
+async def _fetch(attempt: Attempt, store: ObjectStore, folder: Path) -> Path:
+    if store.provider == "file":
+        path = Path(store.url.removeprefix("file://")) / attempt.storage_key
+    else:
+        if free_bytes(folder) < attempt.size_bytes * _ROOM_FACTOR + _ROOM_BYTES:
+            raise Transient(Refusal(errors.DISK_FULL))
+        path = folder / "source"
+        try:
+            await store.fetch_to(attempt.storage_key, path)
+        except ObjectMissing as error:
+            raise Refusal(errors.NOT_MEDIA, "The uploaded file is no longer in the store.") from error
+    if not await asyncio.to_thread(path.is_file):
+        raise Refusal(errors.NOT_MEDIA, "The uploaded file is no longer in the store.")
+    return path
+
+
+def _check_room(scratch: Path, wanted: Plan) -> None:
+    bps = sum(rung.max_bps for rung in wanted.rungs) + AUDIO_BPS * 2
+    need = 2 * bps / 8 * float(wanted.duration) * _ROOM_FACTOR + _ROOM_BYTES
+    free = free_bytes(scratch)
+    if free < need:
+        text = f"Encoding needs {need / 1e9:.1f} GB of scratch space; {free / 1e9:.1f} GB are free."
+        raise Transient(Refusal(errors.DISK_FULL, text))
+
+
+async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path, status: Status) -> None:
+    total_s = float(wanted.duration)
+    await encoder.encode(encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded)
+    if wanted.grid is None:
+        return
+    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s)
+    if source.text:
+        try:
+            await encoder.run(encode.text_argv(exe, path, source, raw), total_s)
+        except Refusal as refusal:
+            # A film is worth showing without its subtitles; which were lost is in the log.
+            log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
+            for number in range(len(source.text)):
+                encode.text_file(raw, number).unlink(missing_ok=True)
+
+
+async def _assemble(source: Source, wanted: Plan, raw: Path, out: Path, language: str | None) -> Generation:
+    try:
+        return await asyncio.to_thread(assemble, source, wanted, raw, out, language)
+    except Mp4Error as error:
+        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
+
+
+async def _check(exe: Path, generation: Generation) -> None:
+    try:
+        await asyncio.to_thread(verify, generation.folder, generation.duration)
+    except Unsound as error:
+        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
+    said = await encoder.run(encode.decode_argv(exe, generation.folder / "master.m3u8"), float(generation.duration))
+    if said:
+        raise Refusal(errors.VERIFY_FAILED, details=said[-1000:])
+
+
+def _finished(generation: Generation, manifest: Manifest, store: ObjectStore, prefix: str) -> Finished:
+    poster = None
+    if generation.has_poster:
+        size_bytes, digest = manifest.objects[POSTER]
+        poster = Poster(size_bytes, f"sha256:{digest}", store.provider, store.bucket, f"{prefix}/{POSTER}")
+    return Finished(
+        duration_ms=int(generation.duration * 1000 + 0.5),
+        width=generation.width,
+        height=generation.height,
+        has_video=generation.has_video,
+        has_audio=generation.has_audio,
+        size_bytes=manifest.size_bytes,
+        checksum=manifest.checksum,
+        renditions=generation.renditions,
+        poster=poster,
+    )

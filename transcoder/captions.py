@@ -1,0 +1,86 @@
+"""WebVTT: reads the cues of a file, cuts them into segments, and writes the map of the thumbnails. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from transcoder.ladder import Sprite
+
+# The media time of every rendition begins at zero.
+_HEADER = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n"
+_TIMING = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})[ \t]+-->[ \t]+((?:\d+:)?\d\d:\d\d\.\d{3})(?:[ \t]+(.*))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One text on the screen, from `start_ms` to `end_ms`."""
+
+    start_ms: int
+    end_ms: int
+    settings: str
+    text: str
+
+
+def parse_vtt(document: str) -> list[Cue]:
+    """The cues of a WebVTT file, in order; blocks that are no cues, or that end before they start, are skipped."""
+    cues = []
+    for block in re.split(r"\n[ \t]*\n+", document.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")):
+        lines = block.strip("\n").split("\n")
+        at = next((n for n, line in enumerate(lines[:2]) if "-->" in line), None)
+        timing = _TIMING.match(lines[at].strip()) if at is not None else None
+        if at is None or timing is None:
+            continue
+        # An arrow within a text would end the cue in some players.
+        text = "\n".join(line for line in lines[at + 1 :] if "-->" not in line)
+        start_ms, end_ms = _read_ms(timing.group(1)), _read_ms(timing.group(2))
+        if text.strip() and end_ms > start_ms:
+            cues.append(Cue(start_ms, end_ms, timing.group(3) or "", text))
+    return sorted(cues, key=lambda cue: (cue.start_ms, cue.end_ms))
+
+
+def cut_vtt(cues: Sequence[Cue], durations: Sequence[Fraction]) -> list[str]:
+    """One document for each of `durations` (seconds, one after another); a cue is in every segment that it overlaps."""
+    documents, start = [], Fraction(0)
+    for duration in durations:
+        end = start + duration
+        inside = [cue for cue in cues if cue.start_ms < end * 1000 and cue.end_ms > start * 1000]
+        documents.append(_HEADER + "\n" + "".join(_write(cue) for cue in inside))
+        start = end
+    return documents
+
+
+def thumbnails_vtt(sprite: Sprite, rate: Fraction, duration: Fraction, image: str) -> str:
+    """Which part of the sheet `image` shows which stretch of time."""
+    parts = ["WEBVTT\n\n"]
+    for number in range(sprite.count):
+        start_ms = _to_ms(Fraction(number * sprite.every) / rate)
+        end_ms = _to_ms(min(Fraction((number + 1) * sprite.every) / rate, duration))
+        row, column = divmod(number, sprite.columns)
+        area = f"{column * sprite.width},{row * sprite.height},{sprite.width},{sprite.height}"
+        parts.append(_write(Cue(start_ms, max(end_ms, start_ms + 1), "", f"{image}#xywh={area}")))
+    return "".join(parts)
+
+
+def _write(cue: Cue) -> str:
+    settings = f" {cue.settings}" if cue.settings else ""
+    return f"{_show_ms(cue.start_ms)} --> {_show_ms(cue.end_ms)}{settings}\n{cue.text}\n\n"
+
+
+def _to_ms(seconds: Fraction) -> int:
+    return int(seconds * 1000 + Fraction(1, 2))
+
+
+def _read_ms(stamp: str) -> int:
+    clock, milliseconds = stamp.split(".")
+    seconds = 0
+    for part in clock.split(":"):
+        seconds = 60 * seconds + int(part)
+    return 1000 * seconds + int(milliseconds)
+
+
+def _show_ms(value_ms: int) -> str:
+    seconds, milliseconds = divmod(value_ms, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{milliseconds:03d}"

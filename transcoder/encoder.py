@@ -1,0 +1,93 @@
+"""Runs ffmpeg: encodes with progress, decodes to check. Decides when it hangs, what an end means."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core import errors
+from core.errors import Refusal
+from core.process import Child, Limits, running
+from transcoder.encode import EXIT_TOO_MANY_ERRORS
+from transcoder.progress import Progress
+
+STALL_S = 120.0
+# Slower than this against the film's length is no encode any more, on any machine.
+_MAX_SLOWNESS = 200
+_MIN_PATIENCE_S = 300.0
+_MEMORY_BYTES = 16 << 30
+_FILE_BYTES = 256 << 30
+
+
+class Transient(Exception):  # noqa: N818 - states the fact
+    """Nothing is wrong with the source: another attempt may succeed. Carries what a person is told."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+async def encode(argv: Sequence[str], total_s: float, moved: Callable[[Progress], None]) -> None:
+    """Runs the ladder's ffmpeg to its end. Raises Refusal when the source is at fault, Transient otherwise."""
+    progress = Progress(total_s, time.monotonic())
+    last_moved_at = time.monotonic()
+    limits = Limits(memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
+    try:
+        async with asyncio.timeout(patience_s(total_s)), running(argv, env={}, limits=limits) as child:
+            async for line in child.lines():
+                if progress.read(line):
+                    last_moved_at = time.monotonic()
+                    moved(progress)
+                elif time.monotonic() - last_moved_at > STALL_S:
+                    raise TimeoutError
+            await _end(child)
+    except TimeoutError:
+        raise Refusal(errors.ENCODE_FAILED, "The encoder stopped making progress.") from None
+
+
+async def run(argv: Sequence[str], total_s: float) -> str:
+    """Runs a shorter ffmpeg to its end; what it said on stderr. Raises Refusal, Transient."""
+    limits = Limits(memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
+    try:
+        async with asyncio.timeout(patience_s(total_s)), running(argv, env={}, limits=limits) as child:
+            async for _ in child.lines():
+                pass
+            await _end(child)
+            return child.stderr_tail.strip()
+    except TimeoutError:
+        raise Refusal(errors.ENCODE_FAILED, "The encoder did not end in time.") from None
+
+
+def patience_s(total_s: float) -> float:
+    """Wall-clock seconds after which a run over `total_s` of media is given up."""
+    return max(_MIN_PATIENCE_S, _MAX_SLOWNESS * total_s)
+
+
+async def _end(child: Child) -> None:
+    code = await child.wait()
+    if code != 0:
+        raise explain(code, child.stderr_tail)
+
+
+def explain(code: int, stderr: str) -> Refusal | Transient:
+    """What ffmpeg's exit means: our disk, our machine, or the source."""
+    tail = "\n".join(stderr.splitlines()[-5:])
+    if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
+        return Transient(Refusal(errors.DISK_FULL, details=tail))
+    if code < 0 or "Cannot allocate memory" in stderr:
+        # Killed (out of memory, an operator): the source may be fine.
+        return Transient(Refusal(errors.ENCODE_FAILED, "The encoder was stopped from outside.", details=tail))
+    if code == EXIT_TOO_MANY_ERRORS:
+        return Refusal(errors.TRUNCATED_MEDIA, "Too much of the file is damaged to be shown.", details=tail)
+    return Refusal(errors.ENCODE_FAILED, details=tail)
+
+
+def executable(configured: Path | None) -> Path:
+    """The configured ffmpeg, or the one that comes with imageio-ffmpeg."""
+    if configured is not None:
+        return configured
+    import imageio_ffmpeg  # an optional dependency: only looked for when nothing is configured
+
+    return Path(imageio_ffmpeg.get_ffmpeg_exe())

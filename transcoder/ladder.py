@@ -1,0 +1,176 @@
+"""Decides which renditions a source gets: sizes, bit-rate ceilings and the time grid all of them share. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from transcoder.source import Source, VideoTrack
+
+LINES = (1080, 720, 480, 360, 240)
+AUDIO_RATE_HZ = 48_000
+AUDIO_FRAME_SAMPLES = 1024
+AUDIO_BPS = 128_000
+MAX_FRAME_RATE = Fraction(60)
+MIN_FRAME_RATE = Fraction(10)
+GOP_S = 2
+GOPS_PER_SEGMENT = 2
+THUMBNAIL_LONG_SIDE_PX = 160
+THUMBNAIL_COLUMNS = 10
+MAX_THUMBNAILS = 100
+
+_USUAL_RATES = tuple(
+    Fraction(n, d)
+    for n, d in ((24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (48, 1), (50, 1), (60000, 1001), (60, 1))
+)
+# 1080p30 at 5.2 Mbit/s; smaller pictures need more bits for each pixel (the exponent fits Apple's published ladder).
+_TOP_BPS = 5_200_000
+_TOP_PIXELS = 1920 * 1080
+_RATE_EXPONENT = 0.78
+# A rung nearer than this to the one above costs storage and switches without being seen.
+_NEAREST_RUNG = 0.87
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One video rendition. `lines` is its short side, which names it: a phone's upright 1080x1920 is 1080p."""
+
+    lines: int
+    width: int
+    height: int
+    max_bps: int
+
+    @property
+    def profile(self) -> str:
+        """x264's profile: every device of the last decade decodes High; the small ones are for the others."""
+        return "high" if self.lines > 360 else "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The picture's time line: `frames` at a constant `rate`, in closed groups of `gop` frames."""
+
+    rate: Fraction
+    frames: int
+    gop: int
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds."""
+        return self.frames / self.rate
+
+    @property
+    def segment(self) -> Fraction:
+        """Seconds of a whole segment."""
+        return GOPS_PER_SEGMENT * self.gop / self.rate
+
+    @property
+    def segment_count(self) -> int:
+        """How many segments there will be."""
+        return -(-self.frames // (self.gop * GOPS_PER_SEGMENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """The sheet of thumbnails: `count` pictures, one every `every` frames (whole groups), `columns` to a row."""
+
+    count: int
+    every: int
+    columns: int
+    width: int
+    height: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the sheet."""
+        return -(-self.count // self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything the encoder makes from one source."""
+
+    rungs: tuple[Rung, ...]
+    grid: Grid | None
+    sprite: Sprite | None
+    audio_samples: int
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds that every rendition covers."""
+        return self.grid.duration if self.grid else Fraction(self.audio_samples, AUDIO_RATE_HZ)
+
+    @property
+    def segment(self) -> Fraction:
+        """Seconds of a whole segment, in every rendition."""
+        return self.grid.segment if self.grid else Fraction(GOP_S * GOPS_PER_SEGMENT)
+
+
+def plan(source: Source) -> Plan:
+    """What to make of `source`."""
+    if source.video is None:
+        return Plan((), None, None, max(AUDIO_FRAME_SAMPLES, round(source.duration_s * AUDIO_RATE_HZ)))
+    grid = decide_grid(source.video, source.duration_s)
+    samples = round(grid.duration * AUDIO_RATE_HZ)
+    rungs = decide_rungs(*source.video.shown_size, grid.rate)
+    return Plan(rungs, grid, decide_sprite(rungs[0], grid), samples)
+
+
+def decide_rate(frame_rate: tuple[int, int]) -> Fraction:
+    """A constant frame rate for the source's average one: the usual rate within 2 %, never above 60 nor below 10."""
+    num, den = frame_rate
+    rate = Fraction(num, den) if num > 0 and den > 0 else Fraction(25)
+    while rate > MAX_FRAME_RATE * Fraction(101, 100):
+        rate /= 2
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(usual - rate))
+    if abs(nearest - rate) <= rate / 50:
+        return nearest
+    if rate < MIN_FRAME_RATE:
+        # Each picture is shown several times, so that a group of pictures still lasts two seconds.
+        rate *= -(-MIN_FRAME_RATE // max(rate, Fraction(1, 100)))
+    return min(max(rate.limit_denominator(1000), MIN_FRAME_RATE), MAX_FRAME_RATE)
+
+
+def decide_grid(video: VideoTrack, duration_s: float) -> Grid:
+    """The time grid of a picture that lasts `duration_s`."""
+    rate = decide_rate(video.frame_rate)
+    return Grid(rate, max(1, round(duration_s * rate)), max(1, round(GOP_S * rate)))
+
+
+def decide_rungs(width: int, height: int, rate: Fraction) -> tuple[Rung, ...]:
+    """Renditions from the largest to the smallest: even sizes, the source's shape, never larger than the source."""
+    short = min(width, height)
+    top = min(short - short % 2 or 2, LINES[0])
+    chosen = [top]
+    for lines in LINES:
+        if lines < top and lines <= chosen[-1] * _NEAREST_RUNG:
+            chosen.append(lines)
+    return tuple(_rung(width, height, lines, rate) for lines in chosen)
+
+
+def _rung(width: int, height: int, lines: int, rate: Fraction) -> Rung:
+    scaled_width, scaled_height = (
+        (_even(Fraction(width * lines, height), width), lines)
+        if width >= height
+        else (lines, _even(Fraction(height * lines, width), height))
+    )
+    pixels = scaled_width * scaled_height
+    smoothness = 1.4 if rate > 35 else 1.0
+    max_bps = int(_TOP_BPS * (pixels / _TOP_PIXELS) ** _RATE_EXPONENT * smoothness)
+    return Rung(lines, scaled_width, scaled_height, max(100_000, max_bps))
+
+
+def _even(value: Fraction, most: int) -> int:
+    return max(2, min(2 * round(value / 2), most - most % 2))
+
+
+def decide_sprite(top: Rung, grid: Grid) -> Sprite:
+    """At most a hundred thumbnails, of key frames, so at least about two seconds apart."""
+    every = grid.gop * max(1, -(-grid.frames // (MAX_THUMBNAILS * grid.gop)))
+    count = -(-grid.frames // every)
+    scale = Fraction(THUMBNAIL_LONG_SIDE_PX, max(top.width, top.height))
+    width, height = (
+        _even(top.width * scale, THUMBNAIL_LONG_SIDE_PX),
+        _even(top.height * scale, THUMBNAIL_LONG_SIDE_PX),
+    )
+    return Sprite(count, every, min(count, THUMBNAIL_COLUMNS), width, height)

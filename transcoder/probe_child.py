@@ -1,0 +1,204 @@
+"""Looks into one hostile file, in a process of its own that may be killed: `python -m transcoder.probe_child <path>`.
+
+Prints one line of JSON, `{"source": ...}` or `{"rejected": ...}`. Decides nothing about encoding, and never touches the
+network, the database or any file but the one named.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import av
+import msgspec
+from av.error import FFmpegError
+
+from core import errors
+from core.errors import Code
+from transcoder import source
+from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
+
+_FIRST_PACKETS = 4000
+_TAIL_S = 15.0
+# These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
+_HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
+_HDR_TRANSFERS = frozenset({16, 18})  # SMPTE ST 2084, ARIB STD-B67
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What the child prints."""
+
+    source: Source | None = None
+    rejected: Rejected | None = None
+
+
+class _Reject(Exception):  # noqa: N818 - an answer
+    def __init__(self, code: Code, message: str | None = None) -> None:
+        super().__init__(message or code.message)
+        self.rejected = Rejected(code.code, message or code.message)
+
+
+def examine(path: str) -> Outcome:
+    """What the file at `path` holds, or why it is refused."""
+    try:
+        with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+            return Outcome(source=_describe(path, container))
+    except _Reject as reject:
+        return Outcome(rejected=reject.rejected)
+    except FFmpegError:
+        return Outcome(rejected=Rejected(errors.NOT_MEDIA.code, errors.NOT_MEDIA.message))
+
+
+def _describe(path: str, container: Any) -> Source:
+    if len(container.streams) > source.MAX_STREAMS:
+        raise _Reject(
+            errors.MEDIA_TOO_LARGE,
+            f"The file has {len(container.streams)} streams; at most {source.MAX_STREAMS} are accepted.",
+        )
+    pictures = [s for s in container.streams.video if not _is_cover(s)]
+    sounds = list(container.streams.audio)
+    if not pictures and not sounds:
+        raise _Reject(errors.NO_STREAMS)
+    picture = next((s for s in pictures if _codec(s) in source.VIDEO_CODECS), None)
+    heard = [s for s in sounds if _codec(s) in source.AUDIO_CODECS and s.codec_context.channels > 0][
+        : source.MAX_AUDIO_TRACKS
+    ]
+    if pictures and picture is None:
+        raise _Reject(errors.NOT_MEDIA, f"The picture is encoded as {_codec(pictures[0])}, which is not accepted.")
+    if sounds and not heard and picture is None:
+        raise _Reject(errors.NOT_MEDIA, f"The sound is encoded as {_codec(sounds[0])}, which is not accepted.")
+    if picture is not None:
+        _check_size(picture.codec_context.width, picture.codec_context.height)
+    wanted = [s for s in [picture, *heard] if s is not None]
+    first_frames = _decode_first(container, wanted)
+    if picture is not None and picture.index not in first_frames:
+        raise _Reject(errors.NOT_MEDIA, "No picture in the file can be decoded.")
+    heard = [s for s in heard if s.index in first_frames]
+    if picture is None and not heard:
+        raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
+    duration_s = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
+    return Source(
+        format=container.format.name,
+        duration_s=duration_s,
+        video=None if picture is None else _video(picture, first_frames[picture.index]),
+        audio=tuple(
+            AudioTrack(s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"))
+            for s in heard
+        ),
+        text=tuple(
+            TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), bool(s.disposition & 64))
+            for s in container.streams.subtitles
+            if _codec(s) in source.TEXT_CODECS
+        )[: source.MAX_TEXT_TRACKS],
+        cover_index=covers[0].index if covers and picture is None else None,
+    )
+
+
+def _check_size(width: int, height: int) -> None:
+    if width > source.MAX_SIDE_PX or height > source.MAX_SIDE_PX:
+        most = source.MAX_SIDE_PX
+        raise _Reject(
+            errors.MEDIA_TOO_LARGE, f"The picture has {width}x{height} pixels; at most {most}x{most} are accepted."
+        )
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _codec(stream: Any) -> str:
+    context = stream.codec_context
+    return str(context.codec.canonical_name) if context is not None else "an unknown codec"
+
+
+def _tag(stream: Any, name: str) -> str | None:
+    """A tag as one plain line, fit for a quoted string of a playlist; None when it says nothing."""
+    value = "".join(c for c in str(stream.metadata.get(name, "")) if c.isprintable() and c != '"')[:100].strip()
+    return value if value not in ("", "und") else None
+
+
+def _decode_first(container: Any, streams: list[Any]) -> dict[int, Any]:
+    frames: dict[int, Any] = {}
+    try:
+        for number, packet in enumerate(container.demux(*streams)):
+            if packet.stream.index not in frames:
+                try:
+                    for frame in packet.decode():
+                        frames.setdefault(packet.stream.index, frame)
+                except FFmpegError:
+                    continue  # a damaged packet: a later one may do
+            if len(frames) == len(streams) or number >= _FIRST_PACKETS:
+                break
+    except FFmpegError:
+        pass  # what was decoded until the damage counts
+    return frames
+
+
+def _video(stream: Any, frame: Any) -> VideoTrack:
+    _check_size(frame.width, frame.height)
+    aspect = stream.sample_aspect_ratio
+    rate = stream.average_rate or stream.guessed_rate
+    return VideoTrack(
+        index=stream.index,
+        codec=_codec(stream),
+        width=frame.width,
+        height=frame.height,
+        sample_aspect=(aspect.numerator, aspect.denominator) if aspect else (1, 1),
+        rotation=round(frame.rotation or 0) % 360,
+        frame_rate=(rate.numerator, rate.denominator) if rate else (25, 1),
+        is_interlaced=bool(frame.interlaced_frame),
+        is_hdr=int(frame.color_trc) in _HDR_TRANSFERS,
+    )
+
+
+def _length(path: str, container: Any, indexes: list[int]) -> float:
+    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends."""
+    declared_s = container.duration / av.time_base if container.duration else None
+    if declared_s is not None and declared_s > source.MAX_DURATION_S:
+        raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
+    start_s = (container.start_time or 0) / av.time_base
+    names = set(container.format.name.split(","))
+    ends = {}
+    if declared_s is not None and names & _HONEST_LENGTH:
+        ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)
+    if not all(index in ends for index in indexes):
+        ends = _ends(path, seek_s=None)
+    wanted = [ends[index] for index in indexes if index in ends]
+    if not wanted:
+        raise _Reject(errors.TRUNCATED_MEDIA, "The file has a header but no picture or sound after it.")
+    duration_s = max(wanted) - start_s
+    if duration_s <= 0:
+        raise _Reject(errors.NOT_MEDIA, "The file has no length.")
+    if duration_s > source.MAX_DURATION_S:
+        raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
+    if declared_s is not None and names & _HONEST_LENGTH:
+        missing_s = declared_s - (max(ends.values()) - start_s)
+        if missing_s > max(1.0, 0.02 * declared_s):
+            raise _Reject(
+                errors.TRUNCATED_MEDIA,
+                f"The file is cut off: it should last {declared_s:.0f} s, but {missing_s:.0f} s are missing.",
+            )
+    return duration_s
+
+
+def _ends(path: str, seek_s: float | None) -> dict[int, float]:
+    ends: dict[int, float] = {}
+    with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+        try:
+            if seek_s is not None and seek_s > 0:
+                container.seek(int(seek_s * av.time_base))
+            for packet in container.demux():
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and not packet.is_corrupt:
+                    end = float((stamp + (packet.duration or 0)) * packet.time_base)
+                    index = packet.stream.index
+                    ends[index] = max(end, ends.get(index, end))
+        except FFmpegError:
+            pass  # the end of what can be read
+    return ends
+
+
+if __name__ == "__main__":
+    av.logging.set_level(av.logging.PANIC)
+    sys.stdout.write(msgspec.json.encode(examine(sys.argv[1])).decode() + "\n")

@@ -1,0 +1,106 @@
+"""What a source file holds: the records that the probe fills and everything after it reads. No effects."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import msgspec
+
+MAX_SIDE_PX = 8192
+MAX_DURATION_S = 24 * 3600.0
+MAX_STREAMS = 64
+MAX_AUDIO_TRACKS = 8
+MAX_TEXT_TRACKS = 32
+
+# Demuxers a source may be read with; nothing that follows references to other files or addresses.
+FORMATS = ("mov", "matroska", "mp3", "wav", "flac", "ogg", "mpegts", "mpeg", "aac", "avi", "flv", "aiff")
+
+VIDEO_CODECS = frozenset({
+    "h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3",
+    "prores", "dnxhd", "ffv1", "theora", "mjpeg", "vc1", "wmv3",
+})  # fmt: skip
+AUDIO_CODECS = frozenset({
+    "aac", "mp3", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac", "dts", "truehd", "wmav2", "amr_nb", "amr_wb",
+    "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_u8",
+    "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav",
+})  # fmt: skip
+TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
+COVER_CODECS = frozenset({"mjpeg", "png"})
+
+# What may be opened at all, be it only to find out a size: the codecs above, also by their decoders' own names.
+DECODERS = (
+    *sorted(VIDEO_CODECS | AUDIO_CODECS | TEXT_CODECS | COVER_CODECS),
+    "flv", "msmpeg4", "dca", "amrnb", "amrwb", "mp2float", "mp3float", "srt",
+    "libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "libopus",
+)  # fmt: skip
+# How every reader of ours, PyAV or ffmpeg, opens a source.
+READ_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(FORMATS),
+    "codec_whitelist": ",".join(DECODERS),
+}
+
+
+class VideoTrack(msgspec.Struct, frozen=True):
+    """The picture: stored size in pixels, how to show it, and how often it changes."""
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    sample_aspect: tuple[int, int] = (1, 1)
+    rotation: int = 0
+    frame_rate: tuple[int, int] = (25, 1)
+    is_interlaced: bool = False
+    is_hdr: bool = False
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height on a screen with square pixels, upright."""
+        num, den = self.sample_aspect
+        ratio = Fraction(num, den) if num > 0 and den > 0 else Fraction(1)
+        # The lines stay, the width follows; unless that would leave every bound.
+        width, height = (self.width * ratio, Fraction(self.height))
+        if width > MAX_SIDE_PX:
+            width, height = (Fraction(self.width), self.height / ratio)
+        size = max(2, round(width)), max(2, round(height))
+        return (size[1], size[0]) if self.rotation % 180 == 90 else size
+
+
+class AudioTrack(msgspec.Struct, frozen=True):
+    """One sound track."""
+
+    index: int
+    codec: str
+    channels: int
+    language: str | None = None
+    title: str | None = None
+
+
+class TextTrack(msgspec.Struct, frozen=True):
+    """One embedded text subtitle track."""
+
+    index: int
+    codec: str
+    language: str | None = None
+    title: str | None = None
+    is_forced: bool = False
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file that can be encoded: it has a picture or sound, and `duration_s` is where its last packet ends."""
+
+    format: str
+    duration_s: float
+    video: VideoTrack | None = None
+    audio: tuple[AudioTrack, ...] = ()
+    text: tuple[TextTrack, ...] = ()
+    cover_index: int | None = None
+    """The embedded cover picture of an audio file."""
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Why a file cannot be encoded: a PS6xx code, and a sentence."""
+
+    code: str
+    message: str

@@ -1,0 +1,241 @@
+"""The worker: takes tasks under a lease, keeps it, and says how each attempt ended.
+
+Decides what is tried again. It does not encode (attempt.py), and the database knows who holds a task (media_tasks.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+
+from core import dispatch, errors
+from core.database import Database, DatabaseDown, Tx
+from core.domain import media_tasks
+from core.domain.media_tasks import Attempt, Finished
+from core.errors import Refusal
+from core.objects import ObjectStore
+from core.viewer import Viewer, service
+from transcoder.attempt import Status, perform
+from transcoder.encoder import Transient
+from transcoder.publish import withdraw
+from transcoder.scratch import sweep
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+RENEW_S = 1.0
+RESCUE_S = 2.0
+# A message that found no free slot goes back, so that an idle worker elsewhere may have it.
+SLOT_WAIT_S = 3.0
+RETRY_DELAY_S = (5, 15, 60, 120)
+# The result of hours of work is kept this long for a database that is away.
+DATABASE_PATIENCE_S = 600.0
+
+
+class _LeaseLost(Exception):  # noqa: N818 - states the fact
+    pass
+
+
+class _Stopping(Exception):  # noqa: N818 - states the fact
+    pass
+
+
+class Worker:
+    """Handles task ids, at most `slots` at a time, until `stop` is called."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, scratch: Path, *, ffmpeg: Path | None = None, slots: int = 1
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._scratch = scratch
+        self._ffmpeg = ffmpeg
+        self._slots = asyncio.Semaphore(slots)
+        self._stopping = asyncio.Event()
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+
+    def stop(self) -> None:
+        """Gives running tasks back to the queue; their encoders are killed and their scratch is removed."""
+        self._stopping.set()
+
+    async def handle(self, task_id: UUID) -> None:
+        """What a message means: look at the task, and do what is to be done. Never raises what a retry can mend."""
+        viewer = await self._find(task_id)
+        if viewer is None:
+            return
+        try:
+            async with asyncio.timeout(SLOT_WAIT_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            await self._pass_on(viewer, task_id)
+            return
+        try:
+            if self._stopping.is_set():
+                await self._pass_on(viewer, task_id)
+                return
+            attempt = await self._try(viewer, lambda tx: media_tasks.take_task(tx, task_id, self._owner))
+            if attempt is not None:
+                await self._run(viewer, attempt)
+        except DatabaseDown as error:
+            log.warning(
+                "database_away", task=str(task_id), error=str(error)
+            )  # the rescuer of any worker will find the task
+        finally:
+            self._slots.release()
+
+    async def look_after(self) -> None:
+        """Until `stop`: wakes tasks of dead workers, and sweeps their scratch once at the start."""
+        removed = await asyncio.to_thread(sweep, self._scratch)
+        if removed:
+            log.info("scratch_swept", folders=removed)
+        while not self._stopping.is_set():
+            try:
+                await self._rescue()
+            except (DatabaseDown, Refusal) as error:
+                log.warning("rescue_failed", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RESCUE_S):
+                    await self._stopping.wait()
+
+    async def _rescue(self) -> None:
+        for viewer in await self._viewers():
+            async with self._database.transaction(viewer) as tx:
+                count = await media_tasks.rescue(tx)
+            if count:
+                log.info("tasks_woken", count=count, tenant=str(viewer.tenant_id))
+
+    async def _viewers(self) -> list[Viewer]:
+        async with self._database.transaction(service()) as tx:
+            return [service(tenant_id) for tenant_id in await media_tasks.tenants(tx)]
+
+    async def _find(self, task_id: UUID) -> Viewer | None:
+        """Who sees the task: a message does not name its tenant."""
+        try:
+            for viewer in await self._viewers():
+                async with self._database.transaction(viewer) as tx:
+                    if await media_tasks.has_task(tx, task_id):
+                        return viewer
+        except (DatabaseDown, Refusal) as error:
+            log.warning("task_not_looked_up", task=str(task_id), error=str(error))
+        return None
+
+    async def _pass_on(self, viewer: Viewer, task_id: UUID) -> None:
+        try:
+            async with self._database.transaction(viewer) as tx:
+                await dispatch.enqueue_task(tx, task_id)
+        except DatabaseDown as error:
+            log.warning("task_not_passed_on", task=str(task_id), error=str(error))
+
+    async def _run(self, viewer: Viewer, attempt: Attempt) -> None:
+        logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
+        logger.info("attempt_begins", attempt=attempt.attempts, file=attempt.file_name)
+        status = Status()
+        try:
+            done = await self._work(viewer, attempt, status)
+        except _LeaseLost:
+            logger.warning("lease_lost")
+        except _Stopping:
+            await self._try(viewer, lambda tx: media_tasks.give_back(tx, attempt, delay_s=0, refund=True))
+            logger.info("given_back")
+        except Transient as failure:
+            await self._again_later(viewer, attempt, failure.refusal)
+            logger.warning("attempt_failed", code=failure.refusal.code.code, details=failure.refusal.details)
+        except Refusal as refusal:
+            reason = refusal
+            await self._try(viewer, lambda tx: media_tasks.fail(tx, attempt, reason))
+            logger.warning("job_failed", code=reason.code.code, message=str(reason), details=reason.details)
+        except Exception:
+            # A mistake of ours must not cost the job its other attempts, nor go unseen.
+            logger.exception("attempt_broke")
+            await self._again_later(viewer, attempt, Refusal(errors.INTERNAL))
+        else:
+            await self._publish(viewer, attempt, done)
+
+    async def _work(self, viewer: Viewer, attempt: Attempt, status: Status) -> Finished:
+        """The attempt beside its lease: whichever ends first decides; the other is ended and waited for."""
+        doing = asyncio.create_task(perform(attempt, self._store, self._scratch, self._ffmpeg, status))
+        keeping = asyncio.create_task(self._keep(viewer, attempt, status))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((doing, keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            await _end(doing)
+            if keeping.done():
+                keeping.result()
+            raise _Stopping
+        finally:
+            for task in (doing, keeping, stopping):
+                await _end(task)
+
+    async def _keep(self, viewer: Viewer, attempt: Attempt, status: Status) -> None:
+        """Renews the lease once a second. Raises _LeaseLost, or Refusal when a person cancelled the job."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                async with self._database.transaction(viewer) as tx:
+                    answer = await media_tasks.renew(tx, attempt, status.percent, status.eta_s, status.stage)
+            except (DatabaseDown, Refusal) as error:
+                # Not ours to decide: if the lease runs out, the fence will tell.
+                log.warning("lease_not_renewed", task=str(attempt.task_id), error=str(error))
+                continue
+            if answer == "lost":
+                raise _LeaseLost
+            if answer == "cancel":
+                raise Refusal(errors.CANCELLED)
+
+    async def _publish(self, viewer: Viewer, attempt: Attempt, done: Finished) -> None:
+        """One step makes the objects visible. Only a clear no removes them: a commit may lose its answer."""
+        logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
+        if await self._try(viewer, lambda tx: media_tasks.finish(tx, attempt, done)):
+            logger.info("published", duration_ms=done.duration_ms, size_bytes=done.size_bytes)
+        else:
+            await withdraw(self._store, attempt.store_prefix)
+            logger.warning("lease_lost_at_the_end")
+
+    async def _again_later(self, viewer: Viewer, attempt: Attempt, refusal: Refusal) -> None:
+        if attempt.is_last:
+            await self._try(viewer, lambda tx: media_tasks.fail(tx, attempt, refusal))
+            return
+        delay_s = RETRY_DELAY_S[min(attempt.attempts, len(RETRY_DELAY_S)) - 1]
+        message = refusal.message or refusal.code.message
+        await self._try(
+            viewer,
+            lambda tx: media_tasks.give_back(
+                tx, attempt, delay_s=delay_s, refund=False, why=refusal.code, message=message
+            ),
+        )
+
+    async def _try(self, viewer: Viewer, act: Callable[[Tx], Awaitable[T]]) -> T:
+        """One transaction, repeated while the database is away. Raises DatabaseDown when patience ends."""
+        deadline = asyncio.get_running_loop().time() + DATABASE_PATIENCE_S
+        pause_s = 0.2
+        while True:
+            try:
+                async with self._database.transaction(viewer) as tx:
+                    return await act(tx)
+            except DatabaseDown:
+                if self._stopping.is_set() or asyncio.get_running_loop().time() > deadline:
+                    raise
+            except Refusal as refusal:
+                # A lock that was not had in time; everything else is ours to mend.
+                if refusal.code is not errors.TIMEOUT or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 5.0)
+
+
+async def _end(task: asyncio.Task[T]) -> None:
+    """Cancels `task` and waits until its cleaning up is done, whatever it raises."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()  # looked at, so that it is not reported as forgotten

@@ -1,0 +1,139 @@
+"""`python -m edge serve --fd N [--ready M]` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
+
+On the pipe M it writes one byte once it serves: the shared port cannot say which process answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import OrderedDict
+from contextlib import suppress
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from core.database import Database
+from core.observation import start_logging
+from core.redis_client import connect
+from core.settings import Settings, SettingsError, read_settings
+from edge.api.boundary import refuse_unparsed
+from edge.app import open_edge
+from edge.lane.handler import handlers, parses_in_c
+from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.traffic import KEEP_ALIVE_S, Traffic
+from edge.leaving import DRAIN_S, GRACE_S
+from edge.progress.drain import Drain
+
+log = structlog.get_logger("edge")
+
+BACKLOG = 2048
+
+
+async def serve(
+    settings: Settings, listening: socket.socket, ready_fd: int | None = None, traffic: Traffic | None = None
+) -> None:
+    """Serves until a signal, then lets what runs finish (edge/leaving.py). `traffic` says how patient it is with clients."""
+    if not parses_in_c():
+        raise SettingsError(
+            "AIOHTTP_NO_EXTENSIONS",
+            "aiohttp's C parser is missing, and its other one does not refuse all that it must",
+            "Unset it, and install aiohttp from a wheel.",
+        )
+    edge = await open_edge(settings)
+    runner = web.AppRunner(
+        edge.app(),
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_S,
+        shutdown_timeout=DRAIN_S - GRACE_S,
+        handle_signals=False,
+    )
+    await runner.setup()
+    assert runner.server is not None
+    edge.leaving.heed_signals()
+    traffic = traffic or Traffic()
+    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic)
+    server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
+    sweeping = asyncio.create_task(traffic.sweep())
+    log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
+    if ready_fd is not None:
+        with suppress(OSError):  # whoever asked may be gone
+            os.write(ready_fd, b"1")
+        os.close(ready_fd)
+    await edge.leaving.begun.wait()
+    edge.health.draining.set()
+    server.close()
+    # Every answer must say that it is the last: only the slow lane can.
+    lane.blocks = OrderedDict()
+    await edge.leaving.let_go(traffic)
+    traffic.close_idle()
+    await runner.cleanup()
+    await traffic.drained(DRAIN_S)
+    sweeping.cancel()
+
+
+async def drain(settings: Settings) -> None:
+    """Drains heartbeats until SIGTERM."""
+    if settings.database_url is None or settings.redis_url is None:
+        raise SettingsError(
+            "PENSTOCK_DATABASE_URL", "PENSTOCK_REDIS_URL must be set too", "Or start it with `./penstock up`."
+        )
+    database = await Database.connect(settings.database_url, name="drain", max_size=2)
+    redis = connect(settings.redis_url, blocking=True, max_connections=4)
+    worker = Drain(database, redis)
+    running = asyncio.create_task(worker.run())
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(_signalled(stop))
+    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    worker.stop()
+    stop.set()
+    await asyncio.gather(running, waiting)
+    await redis.aclose()
+    await database.close()
+
+
+async def _signalled(stop: asyncio.Event) -> None:
+    """Returns at SIGTERM or SIGINT, or when `stop` is set."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def main(argv: list[str]) -> int:
+    """Runs what `argv` says; the exit code."""
+    ready_fd: int | None = None
+    match argv:
+        case ["serve", "--fd", number] if number.isdigit():
+            name = "edge"
+        case ["serve", "--fd", number, "--ready", ready] if number.isdigit() and ready.isdigit():
+            name, ready_fd = "edge", int(ready)
+        case ["drain"]:
+            name = "drain"
+        case _:
+            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain\n")
+            return 2
+    listener = start_logging(name)
+    try:
+        settings = read_settings()
+        if name == "edge":
+            listening = socket.socket(fileno=int(argv[2]))
+            listening.setblocking(False)
+            uvloop.run(serve(settings, listening, ready_fd))
+        else:
+            uvloop.run(drain(settings))
+    except SettingsError as error:
+        log.error("settings", error=str(error))
+        return 2
+    finally:
+        with suppress(RuntimeError):
+            listener.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

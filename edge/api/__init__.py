@@ -1,0 +1,1 @@
+"""The HTTP interface around playback: sign-in, catalogue, play, mine, uploads, health."""

@@ -1,0 +1,55 @@
+"""Request bodies: read within a bound, decoded to the field, refused with the field's name."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from core.errors import BAD_FIELD, BAD_JSON, BODY_TOO_LARGE, UNSUPPORTED_TYPE, Fault, Refusal
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MAX_JSON_BYTES = 64 * 1024
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `(\w+)`")
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The whole body, or 413 as soon as it is known to be larger."""
+    if (request.content_length or 0) > limit_bytes:
+        raise Refusal(BODY_TOO_LARGE, f"At most {limit_bytes} bytes.")
+    chunks = bytearray()
+    async for chunk in request.content.iter_chunked(64 * 1024):
+        chunks += chunk
+        if len(chunks) > limit_bytes:
+            raise Refusal(BODY_TOO_LARGE, f"At most {limit_bytes} bytes.")
+    return bytes(chunks)
+
+
+async def read_struct(request: web.Request, kind: type[T], *, optional: bool = False) -> T:
+    """The JSON body as `kind`; an absent one is `{}` when `optional`. Raises Refusal 400, 413, 415, 422."""
+    body = await read_body(request, MAX_JSON_BYTES)
+    if optional and not body.strip():
+        body = b"{}"
+    elif request.content_type not in ("application/json", "text/plain", "application/octet-stream"):
+        raise Refusal(UNSUPPORTED_TYPE, hint="Send application/json.")
+    return decode_struct(body, kind)
+
+
+def decode_struct(body: bytes, kind: type[T]) -> T:
+    """`body` as `kind`. Raises Refusal: PS101 for no JSON, PS102 naming the field."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        match = _PATH.search(text)
+        why = _PATH.sub("", text)
+        path = match.group(1) if match else ""
+        if missing := _MISSING.search(why):
+            path = f"{path}.{missing.group(1)}".removeprefix(".")
+        raise Refusal(BAD_FIELD, f"{path or 'body'}: {why}", faults=(Fault(path or "body", why),)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(BAD_JSON) from error

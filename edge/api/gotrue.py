@@ -1,0 +1,239 @@
+"""GoTrue's words: what its clients send, what they expect back, and how a refusal reads to them.
+
+Decides the shape of bodies under `/auth/v1`. Knows no steps and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from functools import wraps
+from typing import TypeVar
+
+import msgspec
+import orjson
+from aiohttp import hdrs, web
+
+from core.database import DatabaseDown
+from core.domain.identity import Login, Person
+from core.errors import (
+    ACCESS_TOKEN_EXPIRED,
+    BAD_ACCESS_TOKEN,
+    BAD_FIELD,
+    BAD_JSON,
+    BAD_QUERY,
+    BAD_REFRESH_TOKEN,
+    BANNED,
+    BODY_TOO_LARGE,
+    CONFLICT,
+    EMAIL_TAKEN,
+    INVALID_CREDENTIALS,
+    SIGN_IN_NEEDED,
+    TIMEOUT,
+    TOO_MANY_TRIES,
+    UNAVAILABLE,
+    WEAK_PASSWORD,
+    Code,
+    Fault,
+    Refusal,
+    bad_field,
+)
+
+MAX_BODY_BYTES = 64 * 1024
+
+# What GoTrue's clients switch on. The reasons come first: they say more than the code.
+_REASONS: Mapping[str, str] = {
+    "session_ended": "session_not_found",
+    "session_expired": "session_expired",
+    "refresh_token_reused": "refresh_token_already_used",
+}
+_ERROR_CODES: Mapping[Code, str] = {
+    BAD_JSON: "bad_json",
+    BAD_FIELD: "validation_failed",
+    BODY_TOO_LARGE: "validation_failed",
+    BAD_QUERY: "validation_failed",
+    SIGN_IN_NEEDED: "no_authorization",
+    BAD_ACCESS_TOKEN: "bad_jwt",
+    ACCESS_TOKEN_EXPIRED: "bad_jwt",
+    BANNED: "user_banned",
+    INVALID_CREDENTIALS: "invalid_credentials",
+    EMAIL_TAKEN: "user_already_exists",
+    WEAK_PASSWORD: "weak_password",
+    BAD_REFRESH_TOKEN: "refresh_token_not_found",
+    TOO_MANY_TRIES: "over_request_rate_limit",
+    CONFLICT: "conflict",
+    TIMEOUT: "request_timeout",
+}
+
+SETTINGS: Mapping[str, object] = {
+    "external": {"email": True, "phone": False, "anonymous_users": False},
+    "disable_signup": False,
+    "mailer_autoconfirm": True,
+    "phone_autoconfirm": False,
+    "sms_provider": "",
+    "saml_enabled": False,
+    "passkeys_enabled": False,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+T = TypeVar("T")
+
+
+class Metadata(msgspec.Struct):
+    """`data` of a person: of what GoTrue lets clients keep there, the name."""
+
+    name: str | None = None
+
+
+class SignUpBody(msgspec.Struct):
+    """POST /signup"""
+
+    email: str | None = None
+    password: str | None = None
+    data: Metadata | None = None
+
+
+class PasswordBody(msgspec.Struct):
+    """POST /token?grant_type=password"""
+
+    email: str | None = None
+    password: str | None = None
+
+
+class RefreshBody(msgspec.Struct):
+    """POST /token?grant_type=refresh_token"""
+
+    refresh_token: str | None = None
+
+
+class UserBody(msgspec.Struct):
+    """PUT /user"""
+
+    email: str | None = None
+    phone: str | None = None
+    password: str | None = None
+    current_password: str | None = None
+    data: Metadata | None = None
+
+
+def spoken(handler: Handler) -> Handler:
+    """`handler`, every refusal of which carries GoTrue's keys beside our own."""
+
+    @wraps(handler)
+    async def speak(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except DatabaseDown as error:
+            raise translate(Refusal(UNAVAILABLE, retry_after_s=1)) from error
+        except Refusal as refusal:
+            raise translate(refusal) from refusal
+
+    return speak
+
+
+def translate(refusal: Refusal) -> Refusal:
+    """`refusal` with `error_code` and `msg`, and `weak_password` where a client looks for it."""
+    reason = str(refusal.data.get("reason"))
+    data: dict[str, object] = {
+        "error_code": _REASONS.get(reason) or _ERROR_CODES.get(refusal.code, "unexpected_failure"),
+        "msg": refusal.message or refusal.code.message,
+        **refusal.data,
+    }
+    if refusal.code is WEAK_PASSWORD and "error_code" not in refusal.data:
+        data["weak_password"] = {"message": data["msg"], "reasons": [reason]}
+    return Refusal(
+        refusal.code,
+        refusal.message,
+        refusal.hint,
+        refusal.details,
+        refusal.faults,
+        data,
+        refusal.retry_after_s,
+    )
+
+
+async def read_body(request: web.Request, shape: type[T]) -> T:
+    """The JSON body as `shape`. Raises Refusal BODY_TOO_LARGE, BAD_JSON, or BAD_FIELD naming the field."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    try:
+        return msgspec.json.decode(bytes(body), type=shape)
+    except msgspec.ValidationError as error:
+        why, _, path = str(error).partition(" - at ")
+        raise bad_field(path.strip("`").removeprefix("$").removeprefix(".") or "body", why) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(BAD_JSON, details=str(error)) from error
+
+
+def _too_large() -> Refusal:
+    return Refusal(BODY_TOO_LARGE, faults=(Fault("body", f"must not be longer than {MAX_BODY_BYTES} bytes"),))
+
+
+def required(value: str | None, path: str) -> str:
+    """`value`, given and not empty. Raises Refusal BAD_FIELD."""
+    if not value:
+        raise bad_field(path, "is required")
+    return value
+
+
+def answer(body: Mapping[str, object]) -> web.Response:
+    """A 200 that nobody keeps: it may hold secrets, and is one person's."""
+    return web.Response(
+        body=orjson.dumps(body),
+        content_type="application/json",
+        headers={hdrs.CACHE_CONTROL: "no-store"},
+    )
+
+
+def user_json(person: Person) -> dict[str, object]:
+    """A person as GoTrue's User. When an address was verified is not kept: a verified one says since sign-up."""
+    providers = providers_of(person)
+    confirmed = _time(person.created_at) if person.email_verified else None
+    return {
+        "id": str(person.id),
+        "aud": "authenticated",
+        "role": "authenticated",
+        "email": person.email,
+        "email_confirmed_at": confirmed,
+        "phone": "",
+        "confirmed_at": confirmed,
+        "last_sign_in_at": _time(person.last_login),
+        "app_metadata": {"provider": providers[0], "providers": providers, "role": person.role},
+        "user_metadata": {"name": person.name},
+        "identities": [_identity(person, login) for login in person.logins],
+        "created_at": _time(person.created_at),
+        "updated_at": _time(person.updated_at),
+        "is_anonymous": False,
+    }
+
+
+def providers_of(person: Person) -> list[str]:
+    """GoTrue's names of the ways in, the primary one first; never empty."""
+    return list(dict.fromkeys(_provider(login) for login in person.logins)) or ["email"]
+
+
+def _provider(login: Login) -> str:
+    return "email" if login.provider_id == "credential" else login.provider_id
+
+
+def _identity(person: Person, login: Login) -> dict[str, object]:
+    return {
+        "identity_id": str(login.id),
+        "id": login.account_id,
+        "user_id": str(person.id),
+        "identity_data": {"email": person.email, "email_verified": person.email_verified, "sub": login.account_id},
+        "provider": _provider(login),
+        "last_sign_in_at": _time(person.last_login),
+        "created_at": _time(login.created_at),
+        "updated_at": _time(login.updated_at),
+        "email": person.email,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")

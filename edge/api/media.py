@@ -1,0 +1,80 @@
+"""GET /hls/...: the join of address, session and delivery. The one place where media leaves the house by the slow lane."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from core.errors import NOT_FOUND, WRONG_CONTENT, Refusal
+from edge.api import cmcd
+from edge.api.accel import HANDED_OVER, hand_over
+from edge.api.observe import MEDIA_BYTES, SEALED
+from edge.hls.address import Address, parse
+from edge.hls.delivery import Delivery, accepts_gzip, respond
+from edge.hls.stored import StoredObject
+from edge.lane.learned import Learned, takes_part
+from edge.lane.protocol import LaneProtocol
+from edge.tokens.sessions import Sessions
+
+
+@dataclass(slots=True)
+class MediaFace:
+    """Handlers for everything under /hls/; what they answer, the lane learns."""
+
+    sessions: Sessions
+    delivery: Delivery
+    learned: Learned
+    accel: str | None = None
+    """nginx's internal location of the store, when nginx sends the segments."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of this face."""
+        return [web.get("/hls/{tail:.*}", self.get), web.options("/hls/{tail:.*}", self.options)]
+
+    async def get(self, request: web.Request) -> web.Response:
+        """200, 206, 304, 416 with the object; 401, 403, 410 by the token; 404."""
+        # The target as it came: what yarl makes of `%2e` or an absolute form is not asked for.
+        target = request.raw_path.partition("?")[0]
+        address = parse(target)
+        if address is None:
+            raise Refusal(NOT_FOUND)
+        now = time.time()
+        session = self.sessions.known(address.token, now, request.remote)
+        if session is None:
+            session = await self.sessions.admit(address.token, now, request.remote)
+        if session.claims.content_id != address.content_id:
+            raise Refusal(WRONG_CONTENT)
+        cmcd.observe(request)
+        try:
+            if self.accel is not None and address.suffix in HANDED_OVER:
+                claims = session.claims
+                prefix = await self.delivery.find_prefix(claims.tenant_id, claims.content_id, address.generation)
+                return hand_over(self.accel, f"{prefix}/{address.name}", address.suffix)
+            key, stored = await self.delivery.fetch(address, session.claims.tenant_id, session.max_height)
+        except LookupError as error:
+            raise Refusal(NOT_FOUND) from error
+        response = respond(request, stored)
+        request[SEALED] = True
+        if request.method == "GET" and response.status in (200, 206):
+            MEDIA_BYTES.labels(address.suffix).inc(response.content_length or 0)
+        # The lane knows tokens and no addresses: it cannot see that a bound session moved.
+        if response.status == 200 and session.max_height is None and not self.sessions.is_bound and takes_part(request):
+            self._teach(request, address, target, key, stored)
+        return response
+
+    def _teach(self, request: web.Request, address: Address, target: str, key: str, stored: StoredObject) -> None:
+        """What was just answered in full may be answered by heart next time."""
+        connection = request.transport.get_protocol() if request.transport is not None else None
+        if not isinstance(connection, LaneProtocol) or connection.block is None or key not in self.delivery.cache:
+            return
+        takes_gzip = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        if self.learned.learn_block(connection.block, request.raw_headers, takes_gzip=takes_gzip):
+            self.learned.learn_answer(
+                key, target[len("/hls/") + len(address.token) + 1 :], address.content_id, address.suffix, stored
+            )
+
+    async def options(self, request: web.Request) -> web.Response:
+        """What may be asked here."""
+        return web.Response(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})

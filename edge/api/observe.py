@@ -1,0 +1,115 @@
+"""What can be observed of the edge: one closed list of metrics, bounded labels, no ids and no tokens in them."""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+log = structlog.get_logger("access")
+
+REQUEST_ID = web.RequestKey("request_id", str)
+SEALED = web.RequestKey("sealed", bool)
+SENT_AWAY = web.RequestKey("sent_away", bool)
+"""Refused for want of room: counted, and not logged one by one."""
+"""Set by a handler whose answer is complete: nothing may be added to it on the way out."""
+
+REGISTRY = CollectorRegistry()
+
+REQUESTS = Counter("penstock_requests_total", "Requests answered.", ["area", "method", "status"], registry=REGISTRY)
+SECONDS = Histogram(
+    "penstock_request_seconds",
+    "Time to an answer's headers.",
+    ["area"],
+    registry=REGISTRY,
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+MEDIA_BYTES = Counter("penstock_media_bytes_total", "Bytes of media handed to the socket.", ["kind"], registry=REGISTRY)
+LANE = Counter("penstock_lane_answers_total", "Answers given by the fast lane.", ["kind"], registry=REGISTRY)
+BEATS = Counter("penstock_beats_total", "Heartbeats by outcome.", ["outcome"], registry=REGISTRY)
+PLAYS = Counter("penstock_plays_total", "Answers of /play by outcome.", ["outcome"], registry=REGISTRY)
+CACHE = Gauge("penstock_cache_bytes", "Bytes in the media cache.", registry=REGISTRY, multiprocess_mode="livesum")
+CACHE_EVENTS = Gauge(
+    "penstock_cache_events",
+    "Look-ups in the media cache since start.",
+    ["kind"],
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+SESSIONS = Gauge(
+    "penstock_sessions",
+    "Playback sessions, as web processes know them.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+LOOP_LAG = Gauge(
+    "penstock_loop_lag_seconds", "How late the latest event loop is.", registry=REGISTRY, multiprocess_mode="livemax"
+)
+BREAKER_OPEN = Gauge(
+    "penstock_breaker_open",
+    "1 while some web process refuses calls to a dependency.",
+    ["dependency"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+SHED = Counter(
+    "penstock_shed_total", "Requests sent away because too many were under way.", ["kind"], registry=REGISTRY
+)
+CMCD_REPORTS = Counter(
+    "penstock_cmcd_requests_total", "Requests with CMCD, by whether it could be read.", ["outcome"], registry=REGISTRY
+)
+CMCD_STARVED = Counter(
+    "penstock_cmcd_starved_total", "Requests of players whose buffer had run empty since the last.", registry=REGISTRY
+)
+CMCD_STARTUPS = Counter(
+    "penstock_cmcd_startup_total", "Requests of players that start, seek or recover.", registry=REGISTRY
+)
+CMCD_BITRATE = Histogram(
+    "penstock_cmcd_bitrate_kbps",
+    "Encoded bitrate of what players asked for.",
+    registry=REGISTRY,
+    buckets=(64, 150, 300, 600, 1000, 2000, 3500, 5000, 8000, 12000, 20000, 40000),
+)
+CMCD_THROUGHPUT = Histogram(
+    "penstock_cmcd_throughput_kbps",
+    "Throughput that players measured.",
+    registry=REGISTRY,
+    buckets=(300, 600, 1000, 2000, 4000, 8000, 16000, 32000, 64000, 128000, 500000),
+)
+CMCD_BUFFER = Histogram(
+    "penstock_cmcd_buffer_seconds",
+    "What players had in their buffer when they asked.",
+    registry=REGISTRY,
+    buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120),
+)
+
+_AREA = re.compile(r"^/(hls|play|progress|me|rest|auth|storage|healthz|readyz|metrics|assets|config\.json)(?=/|$)")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def area_of(path: str) -> str:
+    """The first word of a path, from a closed list: a label must not grow with what strangers ask for."""
+    match = _AREA.match(path)
+    return match.group(1) if match else "page"
+
+
+def observe_request(request: web.Request, status: int, seconds: float) -> None:
+    """Counts one answer; an unsuccessful one outside media is also logged."""
+    area = area_of(request.path)
+    method = request.method if request.method in _METHODS else "other"
+    REQUESTS.labels(area, method, str(status)).inc()
+    SECONDS.labels(area).observe(seconds)
+    if SENT_AWAY in request:
+        return
+    if status >= 500 or (status >= 400 and area in ("auth", "play", "storage")):
+        log.info(
+            "answered",
+            request_id=request[REQUEST_ID],
+            area=area,
+            method=method,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            remote=request.remote,
+        )

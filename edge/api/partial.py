@@ -1,0 +1,172 @@
+"""Uploads that are not whole yet: a file that grows and a note of what it is to become, in one folder.
+
+Written with aiofiles, so a slow disk holds up one upload and not the loop. A lock keeps two requests for the same upload
+apart, across processes too; it goes when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiofiles
+import msgspec
+
+from core.errors import BAD_FIELD, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
+from edge.api.tus import CHECKSUMS, Checksum
+
+LIFE_S = 24 * 3600
+SPARE_BYTES = 512 * 1024**2
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What an upload is to become."""
+
+    id: UUID
+    length: int
+    uploader_id: UUID | None
+    tenant_id: UUID
+    filename: str
+    title: str
+    content_type: str
+    description: str | None
+    is_free: bool
+    language: str | None
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Partials:
+    """The folder of unfinished uploads."""
+
+    folder: Path
+
+    def create(self, note: Note) -> None:
+        """Begins an upload. Raises Refusal 507 when the disk could not hold it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        room = os.statvfs(self.folder)
+        if room.f_bavail * room.f_frsize < note.length + SPARE_BYTES:
+            raise Refusal(DISK_FULL, "There is no room for a file of that size.")
+        self._part(note.id).touch()
+        fresh = self._note(note.id).with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(note))
+        fresh.rename(self._note(note.id))
+
+    def note(self, upload_id: UUID, now: float) -> Note:
+        """What `upload_id` is to become. Raises Refusal 410 when it is over or never was."""
+        try:
+            note = msgspec.json.decode(self._note(upload_id).read_bytes(), type=Note)
+        except FileNotFoundError:
+            raise Refusal(UPLOAD_GONE) from None
+        if now > note.expires_at:
+            self.remove(upload_id)
+            raise Refusal(UPLOAD_GONE)
+        return note
+
+    def offset(self, upload_id: UUID) -> int:
+        """How many bytes have arrived."""
+        return self.path(upload_id).stat().st_size
+
+    def path(self, upload_id: UUID) -> Path:
+        """The growing file."""
+        return self._part(upload_id)
+
+    @contextmanager
+    def locked(self, upload_id: UUID) -> Any:
+        """Holds the upload. Raises Refusal 409 when another request does."""
+        try:
+            handle = os.open(self._part(upload_id), os.O_RDWR)
+        except FileNotFoundError:
+            raise Refusal(UPLOAD_GONE) from None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise Refusal(UPLOAD_CONFLICT, "Another request is sending to this upload.") from None
+        try:
+            yield
+        finally:
+            os.close(handle)
+
+    async def append(self, note: Note, offset: int, chunks: AsyncIterator[bytes], wanted: Checksum | None) -> int:
+        """Writes `chunks` at `offset` and returns the new offset. What arrived before the client left is kept.
+
+        Raises Refusal: 409 for another offset, 413-like 422 for more than announced or a wrong checksum, 507 for a full disk.
+        """
+        here = self.offset(note.id)
+        if offset != here:
+            raise Refusal(UPLOAD_CONFLICT, f"The upload is at {here}.", data={"offset": here})
+        hasher = CHECKSUMS[wanted.algorithm]() if wanted else None
+        async with aiofiles.open(self._part(note.id), "r+b") as out:
+            await out.seek(here)
+            try:
+                async for chunk in chunks:
+                    if here + len(chunk) > note.length:
+                        raise Refusal(
+                            BAD_FIELD, "More bytes than Upload-Length says.", faults=(Fault("body", "is too long"),)
+                        )
+                    await out.write(chunk)
+                    here += len(chunk)
+                    if hasher:
+                        hasher.update(chunk)
+            except OSError as error:
+                await out.truncate(offset)
+                raise Refusal(DISK_FULL) from error
+            except Refusal:
+                await out.truncate(offset)
+                raise
+            finally:
+                await out.flush()
+            if hasher and wanted and hasher.digest() != wanted.digest:
+                await out.truncate(offset)
+                raise Refusal(
+                    BAD_FIELD, "The chunk's checksum is another.", faults=(Fault("Upload-Checksum", "does not match"),)
+                )
+        return here
+
+    def remove(self, upload_id: UUID) -> None:
+        """Forgets the upload and its bytes."""
+        for path in (self._note(upload_id), self._part(upload_id)):
+            path.unlink(missing_ok=True)
+
+    def sweep(self, now: float) -> int:
+        """Removes what has expired; how many."""
+        swept = 0
+        for path in self.folder.glob("*.part") if self.folder.is_dir() else ():
+            if path.stat().st_mtime < now - 2 * LIFE_S:
+                self.remove(UUID(path.stem))
+                swept += 1
+        return swept
+
+    def _part(self, upload_id: UUID) -> Path:
+        return self.folder / f"{upload_id}.part"
+
+    def _note(self, upload_id: UUID) -> Path:
+        return self.folder / f"{upload_id}.json"
+
+
+def checksum_of(path: Path) -> str:
+    """`sha256:<hex>` of a file; run it in a thread."""
+    with path.open("rb") as source:
+        return f"sha256:{hashlib.file_digest(source, _sha256).hexdigest()}"
+
+
+_sha256: Callable[[], Any] = hashlib.sha256
+
+
+def expires_at(now: float) -> float:
+    """When an upload begun now is given up."""
+    return now + LIFE_S
+
+
+def http_date(moment: float) -> str:
+    """A moment as HTTP writes it (RFC 9110 section 5.6.7)."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(moment))

@@ -1,0 +1,174 @@
+"""What happens when more is asked than can be answered: some are sent away at once, so that the rest is answered in time.
+
+Requests are of a kind, and each kind has its bound of requests under way; one too many waits a moment for a place. When the
+event loop itself runs late, the kinds that can best wait are cut to a part of their places until it has caught up, and
+media last. What tells an operator how we are is never refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from core.errors import UNAVAILABLE, Refusal
+from edge.api.observe import SENT_AWAY, SHED
+
+Kind = Literal["media", "beats", "upload", "api"]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+WAIT_S = 0.1
+TICK_S = 0.05
+LATE_TICKS = 3
+"""So many in a row: one garbage collection or a moment without the processor is no overload."""
+LATE_SHARE = 4
+"""A kind that is cut keeps one in so many of its places."""
+
+_KINDS = re.compile(r"/(?:(hls)|(progress)|(storage/v1/upload)|(healthz|readyz|metrics))(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one kind may use."""
+
+    under_way: int
+    """Requests whose answer is being made; its sending does not count."""
+    late_s: float
+    """How late the event loop may run before this kind is cut to a part of that."""
+
+    @property
+    def queued(self) -> int:
+        """How many may wait WAIT_S for a place; those behind them would only wait in vain."""
+        return self.under_way * 4
+
+
+# A thousand viewers may wait for one cold segment, and a slow disk may hold as many heartbeats. The rest shares 8 database
+# connections; an upload lasts as long as its sender likes.
+BOUNDS: Mapping[Kind, Bound] = MappingProxyType(
+    {
+        "media": Bound(4096, 2.0),
+        "beats": Bound(4096, 1.0),
+        "upload": Bound(64, 0.5),
+        "api": Bound(128, 0.25),
+    }
+)
+
+
+def kind_of(path: str) -> Kind | None:
+    """The kind of a request by its path; None for what is never refused."""
+    match = _KINDS.match(path)
+    if match is None:
+        return "api"
+    media, beats, upload, _ = match.groups()
+    return "media" if media else "beats" if beats else "upload" if upload else None
+
+
+@dataclass(slots=True)
+class _Places:
+    free: int
+    queue: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def forget(self, handed: asyncio.Future[None]) -> None:
+        """Its waiter has given up; `leave` may have come across it already."""
+        with suppress(ValueError):
+            self.queue.remove(handed)
+
+
+@dataclass(slots=True)
+class Shedding:
+    """The requests under way in one web process, by kind."""
+
+    bounds: Mapping[Kind, Bound] = field(default_factory=lambda: BOUNDS)
+    late_s: float = 0.0
+    """How late the loop has been for LATE_TICKS in a row: the least of them."""
+    _ticks: list[float] = field(default_factory=list)
+    _places: dict[Kind, _Places] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = {kind: _Places(bound.under_way) for kind, bound in self.bounds.items()}
+
+    async def watch(self) -> None:
+        """For ever: measures how late the event loop runs its timers."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + TICK_S
+            await asyncio.sleep(TICK_S)
+            self.note_tick(max(0.0, loop.time() - due))
+
+    def note_tick(self, late_s: float) -> None:
+        """One measurement."""
+        self._ticks = [*self._ticks[1 - LATE_TICKS :], late_s]
+        self.late_s = min(self._ticks) if len(self._ticks) == LATE_TICKS else 0.0
+
+    def layer(self) -> Middleware:
+        """The middleware; inside the boundary, which words the refusals."""
+
+        @web.middleware
+        async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
+            kind = kind_of(request.path)
+            if kind is None:
+                return await handler(request)
+            try:
+                await self.enter(kind)
+            except Refusal:
+                request[SENT_AWAY] = True
+                raise
+            try:
+                return await handler(request)
+            finally:
+                self.leave(kind)
+
+        return shed
+
+    async def enter(self, kind: Kind) -> None:
+        """Takes a place, waiting WAIT_S for one at most; `leave` gives it back. Raises Refusal 503."""
+        places, bound = self._places[kind], self.bounds[kind]
+        is_late = self.late_s > bound.late_s
+        under_way = bound.under_way - places.free
+        # Late, a few are still let in: refusing all would keep us as busy, and nobody would be served.
+        if len(places.queue) >= bound.queued or (is_late and under_way * LATE_SHARE >= bound.under_way):
+            raise _full(kind)
+        if places.free > 0:
+            places.free -= 1
+            return
+        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        places.queue.append(handed)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await handed
+        except TimeoutError:
+            if not handed.cancelled():
+                return  # it came at the same moment
+            places.forget(handed)
+            raise _full(kind) from None
+        except asyncio.CancelledError:
+            if handed.cancelled():
+                places.forget(handed)
+            else:
+                self.leave(kind)
+            raise
+
+    def leave(self, kind: Kind) -> None:
+        """Gives a place back: to whoever waits longest, if somebody does."""
+        places = self._places[kind]
+        while places.queue:
+            handed = places.queue.popleft()
+            if not handed.done():
+                handed.set_result(None)
+                return
+        places.free += 1
+
+
+def _full(kind: Kind) -> Refusal:
+    SHED.labels(kind).inc()
+    # Jitter: those sent away together must not come back together.
+    return Refusal(UNAVAILABLE, "Too much is asked of the service right now.", retry_after_s=random.randint(1, 4))  # noqa: S311

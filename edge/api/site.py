@@ -1,0 +1,94 @@
+"""The built pages: a closed list of files, read once at start, so no request ever names a path on disk."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from aiohttp import hdrs, web
+
+from edge.hls.delivery import accepts_gzip
+
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: data:; "
+    "worker-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+PAGES = ("/", "/watch/{content_id}", "/studio", "/sign-in")
+NOT_BUILT = b"<!doctype html><title>Penstock</title><p>The pages are not built. Run <code>./penstock up</code> once from the checkout."
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file, ready to send."""
+
+    body: bytes
+    gzipped: bytes | None
+    content_type: str
+    etag: str
+
+
+class SiteFace:
+    """Serves web/dist and /config.json."""
+
+    def __init__(self, dist: Path, config: dict[str, str]) -> None:
+        self._config = orjson.dumps(config)
+        self._assets = {
+            f"/{path.relative_to(dist).as_posix()}": _asset(path)
+            for path in sorted(dist.rglob("*"))
+            if path.is_file() and path.name[0] != "."
+        }
+        self._index = self._assets.get("/index.html") or Asset(NOT_BUILT, None, "text/html; charset=utf-8", '"unbuilt"')
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of this face."""
+        return [
+            *(web.get(page, self.page) for page in PAGES),
+            web.get("/config.json", self.config),
+            *(web.get(path, self.asset) for path in self._assets if path != "/index.html"),
+        ]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The one document that every client-side route starts from."""
+        response = _send(request, self._index, "no-cache")
+        response.headers["Content-Security-Policy"] = CSP
+        return response
+
+    async def asset(self, request: web.Request) -> web.Response:
+        """A hashed file is immutable; another is revalidated."""
+        return _send(
+            request,
+            self._assets[request.path],
+            "public, max-age=31536000, immutable" if request.path.startswith("/assets/") else "no-cache",
+        )
+
+    async def config(self, request: web.Request) -> web.Response:
+        """What the pages need to know of this installation."""
+        return web.Response(
+            body=self._config, content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-cache"}
+        )
+
+
+def _asset(path: Path) -> Asset:
+    body = path.read_bytes()
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if kind.startswith("text/") or kind in ("application/javascript", "application/json", "image/svg+xml"):
+        kind += "; charset=utf-8"
+        small = gzip.compress(body, 9, mtime=0)
+    else:
+        small = None
+    return Asset(body, small, kind, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+
+
+def _send(request: web.Request, asset: Asset, caching: str) -> web.Response:
+    headers = {hdrs.CACHE_CONTROL: caching, hdrs.ETAG: asset.etag, hdrs.VARY: "Accept-Encoding"}
+    if request.headers.get(hdrs.IF_NONE_MATCH) == asset.etag:
+        return web.Response(status=304, headers=headers)
+    headers[hdrs.CONTENT_TYPE] = asset.content_type
+    if asset.gzipped is not None and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+        return web.Response(body=asset.gzipped, headers=headers)
+    return web.Response(body=asset.body, headers=headers)

@@ -1,0 +1,187 @@
+"""/storage/v1/upload/resumable: tus for staff. The last byte turns an upload into a title with an encoding job, in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from aiohttp import web
+
+from core.database import Database
+from core.domain import media
+from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
+from core.ids import parse_id, uuid7
+from core.objects import ObjectStore
+from core.viewer import Viewer, service
+from edge.api import tus
+from edge.api.access import Gate
+from edge.api.partial import Note, Partials, checksum_of, expires_at, http_date
+
+BASE = "/storage/v1/upload/resumable"
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
+
+
+@dataclass(slots=True)
+class UploadFace:
+    """Handlers of the tus protocol."""
+
+    database: Database
+    objects: ObjectStore
+    gate: Gate
+    partials: Partials
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of this face."""
+        one = BASE + "/{upload_id}"
+        return [
+            web.options(BASE, self.options),
+            web.options(one, self.options),
+            web.post(BASE, self.create),
+            web.head(one, self.head),
+            web.patch(one, self.patch),
+            web.delete(one, self.delete),
+        ]
+
+    async def options(self, request: web.Request) -> web.Response:
+        """What we speak."""
+        return _answer(
+            204,
+            {
+                "Tus-Version": tus.VERSION,
+                "Tus-Extension": tus.EXTENSIONS,
+                "Tus-Max-Size": str(tus.MAX_SIZE_BYTES),
+                "Tus-Checksum-Algorithm": ",".join(tus.CHECKSUMS),
+            },
+        )
+
+    async def create(self, request: web.Request) -> web.Response:
+        """201 with the Location to send bytes to."""
+        tus.require_version(request.headers)
+        viewer = await self._staff(request)
+        note = _note(request, viewer, time.time())
+        await asyncio.to_thread(self.partials.create, note)
+        return _answer(201, {"Location": f"{BASE}/{note.id}", "Upload-Expires": http_date(note.expires_at)})
+
+    async def head(self, request: web.Request) -> web.Response:
+        """How far it has come."""
+        tus.require_version(request.headers)
+        note = await self._note_of(request)
+        return _answer(
+            200,
+            {
+                "Upload-Offset": str(self.partials.offset(note.id)),
+                "Upload-Length": str(note.length),
+                "Upload-Expires": http_date(note.expires_at),
+            },
+        )
+
+    async def patch(self, request: web.Request) -> web.Response:
+        """Takes bytes; the last ones make the title and its job before the answer."""
+        tus.require_version(request.headers)
+        if request.content_type != tus.CHUNK_TYPE:
+            raise Refusal(UNSUPPORTED_TYPE, hint=f"Send {tus.CHUNK_TYPE}.")
+        note = await self._note_of(request)
+        offset = tus.number(request.headers, "Upload-Offset")
+        wanted = tus.checksum(request.headers.get("Upload-Checksum"))
+        with self.partials.locked(note.id):
+            here = await self.partials.append(note, offset, _chunks(request), wanted)
+            if here == note.length:
+                await self._finish(note)
+        return _answer(204, {"Upload-Offset": str(here), "Upload-Expires": http_date(note.expires_at)})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Gives the upload up."""
+        tus.require_version(request.headers)
+        note = await self._note_of(request)
+        with self.partials.locked(note.id):
+            self.partials.remove(note.id)
+        return _answer(204, {})
+
+    async def _finish(self, note: Note) -> None:
+        """Object first, then the rows that name it: a failure in between leaves an object nobody names, not a broken title."""
+        path = self.partials.path(note.id)
+        key = f"files/{note.id}/source"
+        checksum = await asyncio.to_thread(checksum_of, path)
+        await self.objects.put(key, path)
+        await self.objects.sync(key)
+        file = media.NewFile(
+            file_id=note.id,
+            name=note.filename,
+            size_bytes=note.length,
+            mime_type=mimetypes.guess_type(note.filename)[0] or "application/octet-stream",
+            checksum=checksum,
+            storage_provider=self.objects.provider,
+            bucket=self.objects.bucket,
+            storage_key=key,
+            uploader_id=note.uploader_id,
+        )
+        title = media.NewTitle(
+            title=note.title,
+            content_type=note.content_type,
+            description=note.description,
+            is_free=note.is_free,
+            language=note.language,
+        )
+        async with self.database.transaction(service(note.tenant_id)) as tx:
+            await media.submit(tx, file, title)
+        self.partials.remove(note.id)
+
+    async def _staff(self, request: web.Request) -> Viewer:
+        viewer = await self.gate.viewer(request)
+        if viewer.role == "anon":
+            raise Refusal(SIGN_IN_NEEDED)
+        if not viewer.is_staff:
+            raise Refusal(FORBIDDEN, "Only staff may upload.")
+        return viewer
+
+    async def _note_of(self, request: web.Request) -> Note:
+        viewer = await self._staff(request)
+        upload_id: UUID = parse_id(request.match_info["upload_id"], "upload_id")
+        note = self.partials.note(upload_id, time.time())
+        if note.tenant_id != viewer.tenant_id or (note.uploader_id != viewer.user_id and viewer.role != "service_role"):
+            raise Refusal(FORBIDDEN, "That upload is another person's.")
+        return note
+
+
+def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
+    length = tus.upload_length(request.headers)
+    values = tus.metadata(request.headers.get("Upload-Metadata", ""))
+    filename = _UNSAFE.sub("_", values.get("filename", "").strip())[:200] or "upload"
+    title = media.NewTitle(
+        title=values.get("title", "").strip() or filename.rpartition(".")[0] or filename,
+        content_type=values.get("content_type", "MOVIE"),
+        description=values.get("description") or None,
+        is_free=values.get("is_free", "false").lower() in ("true", "1", "yes"),
+        language=values.get("language") or None,
+    )
+    if refusal := media.check_title(title):
+        raise refusal
+    if length == 0:
+        raise bad_field("Upload-Length", "must not be 0: an empty file is no media")
+    return Note(
+        id=uuid7(),
+        length=length,
+        uploader_id=viewer.user_id,
+        tenant_id=viewer.tenant_id,
+        filename=filename,
+        title=title.title,
+        content_type=title.content_type,
+        description=title.description,
+        is_free=title.is_free,
+        language=title.language,
+        expires_at=expires_at(now),
+    )
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async for chunk in request.content.iter_chunked(256 * 1024):
+        yield chunk
+
+
+def _answer(status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(status=status, headers={"Tus-Resumable": tus.VERSION, "Cache-Control": "no-store", **headers})

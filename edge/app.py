@@ -1,0 +1,253 @@
+"""The only composition root of the web process: opens what it stands on, joins the faces, closes it all again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import orjson
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from core.database import Database, DatabaseDown
+from core.domain.registry import CONTEXTS
+from core.engine.schema import SchemaSource
+from core.keys import KeyRing
+from core.objects import ObjectStore
+from core.redis_client import Breaker, Redis, connect
+from core.settings import ROOT, Settings, SettingsError
+from edge.api import auth, rest
+from edge.api.access import AccessKeys, DatabaseSessions, Gate
+from edge.api.beats import BeatFace
+from edge.api.boundary import boundary, cors, unsigned
+from edge.api.health import HealthFace
+from edge.api.media import MediaFace
+from edge.api.mine import MineFace
+from edge.api.observe import BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
+from edge.api.partial import Partials
+from edge.api.passwords import Passwords
+from edge.api.pictures import PictureFace
+from edge.api.play import PlayFace
+from edge.api.proxies import behind
+from edge.api.shedding import Shedding
+from edge.api.site import SiteFace
+from edge.api.throttle import Throttle
+from edge.api.upload import UploadFace
+from edge.hls.cache import ByteCache
+from edge.hls.delivery import Delivery
+from edge.hls.disk import DiskCache
+from edge.hls.stored import StoredObject
+from edge.lane.learned import Learned
+from edge.leaving import Leaving
+from edge.lookups import Prefixes, asker, durations, pinger, vouch
+from edge.progress.batcher import Batcher
+from edge.progress.stream import IntakeStream
+from edge.tokens.entitlements import Entitlements
+from edge.tokens.grant import Grants
+from edge.tokens.leases import Leases
+from edge.tokens.sessions import Sessions
+
+log = structlog.get_logger(__name__)
+
+VERSION = "0.1.0"
+CHANNEL = "penstock_changed"
+POOL_SIZE = 8
+PULSE_S = 1.0
+SWEEP_S = 3600
+
+
+@dataclass(slots=True)
+class Edge:
+    """Everything one web process holds."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    breaker: Breaker
+    objects: ObjectStore
+    gate: Gate
+    sessions: Sessions
+    entitlements: Entitlements
+    batcher: Batcher
+    cache: ByteCache[StoredObject]
+    partials: Partials
+    passwords: Passwords
+    learned: Learned
+    health: HealthFace
+    faces: list[list[web.RouteDef]]
+    shedding: Shedding = field(default_factory=Shedding)
+    leaving: Leaving = field(default_factory=Leaving)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def app(self) -> web.Application:
+        """The application, its background tasks tied to its start and end."""
+        trusted = self.settings.trusted_proxies
+        layers: list[Middleware] = [boundary, self.shedding.layer(), cors]
+        if trusted:
+            layers.insert(0, behind(trusted))
+        app = web.Application(middlewares=layers, client_max_size=64 * 1024)
+        app.on_response_prepare.append(unsigned)
+        app.on_response_prepare.append(self.leaving.say_close)
+        for routes in self.faces:
+            app.add_routes(routes)
+        app.on_startup.append(self._start)
+        app.on_cleanup.append(self._stop)
+        return app
+
+    async def _start(self, app: web.Application) -> None:
+        self.batcher.start()
+        self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
+        self._spawn(self._pulse())
+        self._spawn(self.shedding.watch())
+        self._spawn(self._sweep())
+        self._spawn(self._refuse_superuser())
+
+    async def _stop(self, app: web.Application) -> None:
+        self.stopping.set()
+        await self.batcher.stop()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.passwords.close()
+        await self.redis.aclose()
+        await self.database.close()
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self.tasks.add(task)
+        task.add_done_callback(self._spent)
+
+    def _spent(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background_task_died", error=f"{type(error).__name__}: {error}")
+
+    def _heard(self, payload: str) -> None:
+        """One announcement of the database. Marks what it touches before anything is awaited."""
+        change = orjson.loads(payload)
+        self.gate.note_change(change)
+        self._spawn(self.sessions.changed(change))
+
+    def _gap(self) -> None:
+        """Announcements may have been missed: believe nothing that was remembered."""
+        self.gate.forget_all()
+        self.sessions.all_suspect()
+        self._spawn(self.entitlements.forget(None, None))
+
+    async def _pulse(self) -> None:
+        """Once a second: how late the loop is, and the gauges."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + PULSE_S
+            await asyncio.sleep(PULSE_S)
+            LOOP_LAG.set(max(0.0, loop.time() - due))
+            CACHE.set(self.cache.size_bytes)
+            for kind, count in (("hit", self.cache.hits), ("miss", self.cache.misses), ("joined", self.cache.joined)):
+                CACHE_EVENTS.labels(kind).set(count)
+            SESSIONS.set(len(self.sessions))
+            self._count_lane()
+            BREAKER_OPEN.labels("redis").set(self.breaker.is_open)
+            BREAKER_OPEN.labels("database").set(self.database.is_away)
+
+    def _count_lane(self) -> None:
+        """Adds what the fast lane served since the last pulse: counted there in plain integers, in batches here."""
+        for suffix, sent in self.learned.sent.items():
+            if sent.answers:
+                REQUESTS.labels("hls", "GET", "200").inc(sent.answers)
+                LANE.labels(suffix).inc(sent.answers)
+                MEDIA_BYTES.labels(suffix).inc(sent.body_bytes)
+                sent.answers = sent.body_bytes = 0
+
+    async def _sweep(self) -> None:
+        while True:
+            swept = await asyncio.to_thread(self.partials.sweep, time.time())
+            if swept:
+                log.info("uploads_expired", count=swept)
+            await asyncio.sleep(SWEEP_S)
+
+    async def _refuse_superuser(self) -> None:
+        """Row-level security does not bind a superuser: such a login must not serve anybody."""
+        while not self.stopping.is_set():
+            with suppress(DatabaseDown):
+                if await self.database.is_superuser():
+                    self.health.draining.set()
+                    log.error(
+                        "database_login_bypasses_policies",
+                        mend="PENSTOCK_DATABASE_URL must name a role without SUPERUSER and BYPASSRLS",
+                    )
+                    self.leaving.begun.set()
+                return
+            await asyncio.sleep(1)
+
+
+async def open_edge(settings: Settings) -> Edge:
+    """Opens everything for one web process. Raises SettingsError when something needed is not set."""
+    if settings.database_url is None or settings.redis_url is None or settings.secret_keys is None:
+        raise SettingsError(
+            "PENSTOCK_DATABASE_URL",
+            "PENSTOCK_REDIS_URL and PENSTOCK_SECRET_KEYS must be set for a bare edge",
+            "Or start it with `./penstock up`.",
+        )
+    ring: KeyRing = settings.secret_keys
+    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE)
+    redis = connect(settings.redis_url)
+    breaker = Breaker()
+    objects = ObjectStore(settings.store_url)
+    grants = Grants(ring)
+    access_keys = AccessKeys(ring)
+    gate = Gate(access_keys, DatabaseSessions(database))
+    passwords = Passwords()
+    leases = Leases(redis, breaker)
+    entitlements = Entitlements(asker(database), redis, breaker)
+    sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
+    batcher = Batcher(IntakeStream(redis, breaker).add)
+    cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
+    learned = Learned()
+    cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
+    read = objects.get
+    if settings.disk_cache_mb and objects.provider != "file":
+        read = DiskCache(settings.data / "cache", settings.disk_cache_mb * 1024 * 1024, objects.get).read
+    delivery = Delivery(read, Prefixes(database, redis, breaker).find, cache)
+    partials = Partials(settings.uploads)
+    health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
+    faces = [
+        MediaFace(sessions, delivery, learned, settings.accel).routes(),
+        BeatFace(gate, grants, batcher, durations(database)).routes(),
+        PlayFace(database, gate, grants, leases, entitlements).routes(),
+        MineFace(database, gate).routes(),
+        rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
+        auth.routes(
+            database=database,
+            gate=gate,
+            access_keys=access_keys,
+            passwords=passwords,
+            throttle=Throttle(redis, breaker),
+        ),
+        UploadFace(database, objects, gate, partials).routes(),
+        PictureFace(database, objects, cache).routes(),
+        health.routes(),
+        SiteFace(
+            ROOT / "web" / "dist", {"anon_key": access_keys.anon_key(), "name": "Penstock", "version": VERSION}
+        ).routes(),
+    ]
+    return Edge(
+        settings,
+        database,
+        redis,
+        breaker,
+        objects,
+        gate,
+        sessions,
+        entitlements,
+        batcher,
+        cache,
+        partials,
+        passwords,
+        learned,
+        health,
+        faces,
+    )

@@ -1,0 +1,85 @@
+"""From a file on disk to a title: handing it in, and following its encoding on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+from core.database import Database, Row
+from core.domain import media
+from core.ids import uuid7
+from core.objects import ObjectStore
+from core.queries import load
+from core.viewer import service
+from edge.api.partial import checksum_of
+
+SQL = load("edge.cli", "library.sql")
+POLL_S = 0.25
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+async def hand_in(database: Database, objects: ObjectStore, path: Path, title: media.NewTitle) -> media.Submitted:
+    """Stores the file and its rows and wakes a worker. Raises Refusal, StoreDown, DatabaseDown."""
+    file_id = uuid7()
+    key = f"files/{file_id}/source"
+    await objects.put(key, path)
+    await objects.sync(key)
+    file = media.NewFile(
+        file_id=file_id,
+        name=re.sub(r"[\x00-\x1f\x7f\\]", "_", path.name)[:200],
+        size_bytes=path.stat().st_size,
+        mime_type=mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+        checksum=await asyncio.to_thread(checksum_of, path),
+        storage_provider=objects.provider,
+        bucket=objects.bucket,
+        storage_key=key,
+        uploader_id=None,
+    )
+    async with database.transaction(service()) as tx:
+        return await media.submit(tx, file, title)
+
+
+async def follow(database: Database, jobs: Sequence[UUID], console: Console) -> Mapping[UUID, Row]:
+    """Shows percent and time left until every job has ended; their last rows."""
+    shown: dict[UUID, TaskID] = {}
+    with Progress(
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=console,
+    ) as progress:
+        while True:
+            async with database.transaction(service()) as tx:
+                rows = await tx.many(SQL["jobs_progress"], list(jobs))
+            for row in rows:
+                if row["id"] not in shown:
+                    shown[row["id"]] = progress.add_task(row["title"], total=100, note="waiting")
+                progress.update(shown[row["id"]], completed=_percent(row), note=_note(row))
+            if all(row["state"] in ENDED for row in rows):
+                return {row["id"]: row for row in rows}
+            await asyncio.sleep(POLL_S)
+
+
+def _percent(row: Row) -> float:
+    return 100.0 if row["state"] == "succeeded" else float(row["progress"])
+
+
+def _note(row: Row) -> str:
+    match row["state"]:
+        case "succeeded":
+            return "published"
+        case "failed":
+            return f"[red]failed: {row['error_message']}"
+        case "cancelled":
+            return "cancelled"
+    left = f", {row['eta_s']} s left" if row["eta_s"] is not None else ""
+    return f"{row['stage']}{left}"

@@ -1,0 +1,1 @@
+"""The embedded servers and the parent process of a one-box installation."""

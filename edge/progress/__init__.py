@@ -1,0 +1,1 @@
+"""Heartbeats: taken in, durable before the answer, folded, written once."""

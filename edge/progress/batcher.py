@@ -1,0 +1,101 @@
+"""Collects beats while the last batch is being made durable, then sends them all as one stream entry.
+
+No timer: the fsync of one batch is the time in which the next one gathers, so a quiet server answers at once and a busy
+one spends one fsync on hundreds of beats. Bounded; when full it says so and drops nothing it has accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from core.errors import INTAKE_FULL, Refusal
+from edge.progress.beat import Beat
+
+log = structlog.get_logger(__name__)
+
+MAX_PENDING = 20_000
+MAX_BATCH = 1_000
+RETRY_AFTER_S = 2
+
+Store = Callable[[Sequence[Beat]], Awaitable[None]]
+"""Makes beats durable, or raises."""
+
+
+class Batcher:
+    """`add` returns when the beats are durable."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pending: list[tuple[Sequence[Beat], asyncio.Future[None]]] = []
+        self._pending_beats = 0
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+        self.batches = 0
+        self.refused = 0
+
+    def start(self) -> None:
+        """Begins to work; needs a running loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def add(self, beats: Sequence[Beat]) -> None:
+        """Returns when `beats` are on disk. Raises Refusal 503 when they cannot be taken now."""
+        if self._closing or self._pending_beats + len(beats) > MAX_PENDING:
+            self.refused += len(beats)
+            raise Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((beats, done))
+        self._pending_beats += len(beats)
+        self._wake.set()
+        await done
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            taken, beats = self._take()
+            if not taken:
+                self._wake.clear()
+                if self._closing:
+                    return
+                continue
+            failure: Refusal | None = None
+            try:
+                await self._store(beats)
+                self.batches += 1
+            except Exception as error:  # whatever it was, the waiters must hear of it
+                log.warning("beats_not_stored", beats=len(beats), error=f"{type(error).__name__}: {error}")
+                self.refused += len(beats)
+                failure = Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
+            for future in taken:
+                if not future.done():
+                    if failure is None:
+                        future.set_result(None)
+                    else:
+                        future.set_exception(failure)
+
+    def _take(self) -> tuple[list[asyncio.Future[None]], list[Beat]]:
+        futures: list[asyncio.Future[None]] = []
+        beats: list[Beat] = []
+        count = 0
+        for group, future in self._pending:
+            if beats and len(beats) + len(group) > MAX_BATCH:
+                break
+            beats.extend(group)
+            futures.append(future)
+            count += 1
+        del self._pending[:count]
+        self._pending_beats -= len(beats)
+        return futures, beats
+
+    async def stop(self) -> None:
+        """Takes no more, stores what was accepted, ends. Safe to call twice."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None

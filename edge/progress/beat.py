@@ -1,0 +1,158 @@
+"""One heartbeat: its shape on the wire, its checks, its form in the stream. No IO and no clock of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from core.errors import BAD_BEAT, BAD_JSON, BODY_TOO_LARGE, WRONG_CONTENT, Fault, Refusal
+
+MAX_BEATS = 100
+MAX_BODY_BYTES = 64 * 1024
+MAX_AHEAD_S = 300
+MAX_AGE_S = 7 * 24 * 3600
+# Players report a last frame slightly past the container's duration.
+POSITION_SLACK_S = 1.0
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
+Event = Literal["start", "beat", "pause", "seek", "ended"]
+
+
+class WireBeat(msgspec.Struct, frozen=True):
+    """A beat as a client sends it (docs/http-api.md)."""
+
+    content_id: UUID
+    position_s: Seconds
+    duration_s: Seconds
+    event: Event
+    seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    event_id: UUID
+    watched_s: Annotated[float, msgspec.Meta(ge=0, le=24 * 3600)] = 0.0
+    device_type: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+    playlist_id: UUID | None = None
+    session_id: UUID | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What `navigator.sendBeacon` sends: it cannot set a header, so the token rides along."""
+
+    token: str
+    beats: Annotated[list[WireBeat], msgspec.Meta(min_length=1, max_length=MAX_BEATS)]
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True):
+    """A beat as the stream holds it: authorised, checked, in whole milliseconds."""
+
+    event_id: UUID
+    session_id: UUID
+    tenant_id: UUID
+    user_id: UUID | None
+    content_id: UUID
+    playlist_id: UUID | None
+    position_ms: int
+    duration_ms: int
+    watched_ms: int
+    event: Event
+    seq: int
+    at_ms: int
+    device_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sends: what the playback token, or an access token with a looked-up title, vouches for."""
+
+    tenant_id: UUID
+    user_id: UUID | None
+    session_id: UUID | None
+    content_id: UUID | None
+    duration_ms: int | None
+
+
+_many = msgspec.json.Decoder(Annotated[list[WireBeat], msgspec.Meta(min_length=1, max_length=MAX_BEATS)])
+_one = msgspec.json.Decoder(WireBeat)
+_envelope = msgspec.json.Decoder(Envelope)
+_PATH = re.compile(r" - at `\$([^`]*)`$")
+
+
+def decode(body: bytes) -> tuple[str | None, list[WireBeat], str]:
+    """The token in the body (if any), the beats, and the path prefix of the first beat for messages.
+
+    Raises Refusal: 400 PS101 for what is no JSON, 413 PS103 for too much of it, 422 PS408 naming the field.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise Refusal(BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes and {MAX_BEATS} beats at once.")
+    head = body.lstrip()[:1]
+    try:
+        if head == b"[":
+            return None, _many.decode(body), "beats"
+        if head == b"{" and b'"beats"' in body:
+            envelope = _envelope.decode(body)
+            return envelope.token, envelope.beats, "beats"
+        return None, [_one.decode(body)], ""
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), many=head == b"[") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(BAD_JSON) from error
+
+
+def _refusal(message: str, *, many: bool) -> Refusal:
+    match = _PATH.search(message)
+    why = _PATH.sub("", message)
+    path = (match.group(1) if match else "").removeprefix(".")
+    if missing := re.search(r"missing required field `(\w+)`", why):
+        path = f"{path}.{missing.group(1)}".removeprefix(".")
+    path = f"beats{path}" if many else path or "beats"
+    return Refusal(BAD_BEAT, f"{path}: {why}", faults=(Fault(path, why),))
+
+
+def check(beats: Sequence[WireBeat], source: Source, prefix: str, now: float) -> list[Beat]:
+    """The beats as they go into the stream. Raises Refusal: all of them are taken, or none is."""
+    return [
+        _check_one(beat, source, f"{prefix}[{number}]." if prefix else "", now) for number, beat in enumerate(beats)
+    ]
+
+
+def _check_one(beat: WireBeat, source: Source, at_path: str, now: float) -> Beat:
+    def refuse(field: str, why: str) -> Refusal:
+        return Refusal(BAD_BEAT, f"{at_path}{field}: {why}", faults=(Fault(f"{at_path}{field}", why),))
+
+    if source.content_id is not None and beat.content_id != source.content_id:
+        raise Refusal(WRONG_CONTENT, faults=(Fault(f"{at_path}content_id", "is not the title of the token"),))
+    session_id = source.session_id or beat.session_id
+    if session_id is None:
+        raise refuse("session_id", "is needed with an access token: it is in the answer of /play")
+    if source.session_id is not None and beat.session_id not in (None, source.session_id):
+        raise refuse("session_id", "is not the session of the token")
+    if beat.position_s > beat.duration_s + POSITION_SLACK_S:
+        raise refuse("position_s", "must not exceed duration_s")
+    duration_ms = source.duration_ms or round(beat.duration_s * 1000)
+    if beat.position_s * 1000 > duration_ms + POSITION_SLACK_S * 1000:
+        raise refuse("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
+    at = beat.at.timestamp()
+    if at > now + MAX_AHEAD_S:
+        raise refuse("at", f"lies more than {MAX_AHEAD_S} s in the future")
+    if at < now - MAX_AGE_S:
+        raise refuse("at", f"is more than {MAX_AGE_S // 86400} days ago")
+    return Beat(
+        event_id=beat.event_id,
+        session_id=session_id,
+        tenant_id=source.tenant_id,
+        user_id=source.user_id,
+        content_id=beat.content_id,
+        playlist_id=beat.playlist_id,
+        position_ms=min(round(beat.position_s * 1000), duration_ms),
+        duration_ms=duration_ms,
+        watched_ms=round(beat.watched_s * 1000),
+        event=beat.event,
+        seq=beat.seq,
+        at_ms=int(at * 1000),
+        device_type=beat.device_type,
+    )

@@ -1,0 +1,1 @@
+"""Who may fetch what: grants, playback sessions, entitlements and their revocation."""

@@ -1,0 +1,175 @@
+"""The edge on one core against nginx and plain aiohttp: playlists, segments, latency, memory, revocation."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import TimeoutExpired
+from types import MappingProxyType
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import authority, throughput, waiting
+from bench.peers import Runner, cores
+from bench.plot import chart
+from bench.stage import staged
+from bench.throughput import Measure, Plan
+from bench.verdict import Figure, shown
+from bench.wrk import LoadFault
+from core.process import run_tool
+from core.settings import ROOT
+
+RESULTS = ROOT / "bench" / "results"
+PACKAGES = MappingProxyType({"nginx": "nginx-light", "wrk": "wrk", "taskset": "util-linux"})
+FIGURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "playlists": throughput.playlists,
+        "memory": throughput.memory,
+        "pages": throughput.pages,
+        "latency": waiting.latency,
+        "idle": waiting.idle,
+        "tokens": throughput.tokens,
+        "revocation": authority.revocation,
+        "cold": authority.cold,
+    }
+)
+
+
+def main(argv: list[str]) -> int:
+    """0 when every figure that was measured meets its target, 1 when one misses, 2 when something needed is not here."""
+    parser = argparse.ArgumentParser(prog="penstock bench edge", description=__doc__)
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="interleaved rounds of each figure (default 5)"
+    )
+    parser.add_argument("--seconds", type=int, default=5, metavar="S", help="of load per server and round (default 5)")
+    parser.add_argument(
+        "--only", action="append", choices=list(FIGURES), metavar="NAME", help=f"one of {', '.join(FIGURES)}; repeat it"
+    )
+    asked = parser.parse_args(argv)
+    if asked.rounds < 1 or asked.seconds < 1:
+        parser.error("--rounds and --seconds must be at least 1")
+    console = Console(stderr=True)
+    try:
+        under_test, others = cores()
+        _install(console)
+    except RuntimeError as error:
+        console.print(f"[red]{error}", highlight=False)
+        return 2
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Children inherit it: only what is under test is moved to the other core.
+    os.sched_setaffinity(0, {others})
+    # Ended from outside, it still stops its servers and takes its 2.5 GB away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    names = asked.only or list(FIGURES)
+    figures, failures = asyncio.run(_measure(names, Runner(under_test), asked.rounds, asked.seconds, console))
+    _show(figures, failures)
+    if figures:
+        path = _store(figures, failures, rounds=asked.rounds, seconds=asked.seconds)
+        console.print(f"Stored in {path.relative_to(ROOT)}, charts beside it", highlight=False)
+    return 0 if not failures and all(figure.holds for figure in figures) else 1
+
+
+async def _measure(
+    names: list[str], runner: Runner, rounds: int, seconds: float, console: Console
+) -> tuple[list[Figure], dict[str, str]]:
+    """The figures, and why some could not be measured."""
+    figures: list[Figure] = []
+    failures: dict[str, str] = {}
+    with console.status("Starting PostgreSQL and Valkey, writing 2.5 GB of segments") as status:
+        async with staged() as stage:
+            for name in names:
+                status.update(f"[bold]{name}")
+
+                def say(text: str, name: str = name) -> None:
+                    console.print(f"[dim]{name}: {text}", highlight=False)
+
+                try:
+                    figures.append(await FIGURES[name](stage, runner, Plan(rounds, seconds, say)))
+                except (LoadFault, RuntimeError, TimeoutError, OSError, EOFError, TimeoutExpired) as error:
+                    failures[name] = f"{type(error).__name__}: {error}"
+                    console.print(f"[red]{name}: {failures[name]}", highlight=False)
+            status.update("Stopping")
+    return figures, failures
+
+
+def _install(console: Console) -> None:
+    """Brings nginx and wrk from Debian when that is allowed. Raises RuntimeError with the mend when it is not."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [program for program in PACKAGES if shutil.which(program, path=path) is None]
+    if not missing:
+        return
+    packages = sorted({PACKAGES[program] for program in missing})
+    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise RuntimeError(f"{', '.join(missing)} not found. Install: sudo {' '.join(command)}")
+    with console.status(f"Installing {', '.join(packages)}"):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        if run_tool(command, timeout_s=600, env=environment).returncode != 0:
+            run_tool(["apt-get", "update", "--quiet"], timeout_s=300, env=environment)
+            done = run_tool(command, timeout_s=600, env=environment)
+            if done.returncode != 0:
+                raise RuntimeError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+
+
+def _show(figures: list[Figure], failures: Mapping[str, str]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("figure", "nginx", "edge", "aiohttp", "value", "target", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("figure", "verdict") else "right")
+    for figure in figures:
+        medians = figure.medians()
+        peers = (shown(medians[peer], figure.unit) if peer in medians else "" for peer in ("nginx", "edge", "aiohttp"))
+        verdict = "[green]holds" if figure.holds else "[red]misses"
+        table.add_row(figure.what, *peers, shown(figure.value, figure.target.unit), str(figure.target), verdict)
+    for name, why in failures.items():
+        table.add_row(name, "", "", "", "", "", f"[red]not measured: {why[:80]}")
+    # A table in a file or a pipe must not be folded to 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for figure in figures:
+        for note in figure.notes:
+            console.print(f"[dim]{figure.name}: {note}", highlight=False)
+
+
+def _store(figures: list[Figure], failures: Mapping[str, str], *, rounds: int, seconds: int) -> Path:
+    """Everything measured as JSON, and a chart for each figure."""
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = RESULTS / f"edge-{stamp}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for figure in figures:
+        (folder / f"{figure.name}.svg").write_text(chart(figure), encoding="utf-8")
+    record = {
+        "at": stamp,
+        "rounds": rounds,
+        "seconds": seconds,
+        "machine": {
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": sys.version.split()[0],
+            "load_average": os.getloadavg(),
+        },
+        "figures": [figure.record() for figure in figures],
+        "not_measured": dict(failures),
+    }
+    path = folder / "results.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def _cpu() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,147 @@
+"""Real servers for every test: one PostgreSQL a run, one Valkey a test process, one cloned database a test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from core.database import Database, dedicated
+from core.migrate import migrate
+from core.objects import ObjectStore
+from core.redis_client import Redis, connect
+from edge.local.postgres import EmbeddedPostgres, new_password
+from edge.local.secrets import SecretFile
+from edge.local.valkey import EmbeddedValkey
+
+pytest_plugins = ("tests.needs", "tests.demo", "tests.installations")
+
+SERVERS = "PENSTOCK_TEST_SERVERS"
+# A developer's settings must not reach a test; what is meant for the tests themselves stays.
+for _name in [
+    n for n in os.environ if n.startswith("PENSTOCK_") and not n.startswith(("PENSTOCK_TEST_", "PENSTOCK_SCREENSHOTS"))
+]:
+    del os.environ[_name]
+
+_running: list[EmbeddedPostgres] = []
+_folders: list[Path] = []
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the run's PostgreSQL is."""
+
+    admin_url: str
+    owner_url: str
+    app_url: str
+
+    def database(self, url: str, name: str) -> str:
+        """`url` with another database."""
+        return url.replace("/penstock?", f"/{name}?").replace("/postgres?", f"/{name}?")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The first process (not an xdist worker) starts PostgreSQL and migrates the template."""
+    if hasattr(config, "workerinput") or SERVERS in os.environ:
+        return
+    # Short: a unix socket's path has 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pst-", dir="/tmp"))
+    folder.chmod(0o755)
+    _folders.append(folder)
+    server = EmbeddedPostgres(
+        folder / "pg",
+        folder / "run",
+        folder / "postgres.log",
+        SecretFile(folder / "secrets.json", lambda _: new_password()),
+        options=("fsync=off", "max_connections=400"),
+    )
+    server.start()
+    _running.append(server)
+    asyncio.run(server.prepare())
+    asyncio.run(migrate(server.url("penstock_owner")))
+    os.environ[SERVERS] = json.dumps([server.url("postgres", "postgres"), server.url("penstock_owner"), server.url()])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stops what `pytest_configure` started."""
+    if hasattr(config, "workerinput"):
+        return
+    for server in _running:
+        server.stop()
+    for folder in _folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    """The run's PostgreSQL."""
+    return Servers(*json.loads(os.environ[SERVERS]))
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """A migrated database of the test's own."""
+
+    __test__ = False
+    app_url: str
+    owner_url: str
+    admin_url: str
+
+
+@pytest.fixture
+async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
+    """A fresh clone of the migrated template, dropped afterwards."""
+    name = f"t_{uuid4().hex[:16]}"
+    admin = await dedicated(servers.admin_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy")
+        yield TestDatabase(
+            servers.database(servers.app_url, name),
+            servers.database(servers.owner_url, name),
+            servers.database(servers.admin_url, name),
+        )
+    finally:
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await admin.close()
+
+
+@pytest.fixture
+async def database(database_urls: TestDatabase) -> AsyncIterator[Database]:
+    """A pool on the test's database, as the app's role."""
+    pool = await Database.connect(database_urls.app_url, name="test", max_size=8)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[EmbeddedValkey]:
+    """This test process's Valkey."""
+    folder = Path(tempfile.mkdtemp(prefix="psv-", dir="/tmp"))
+    server = EmbeddedValkey(folder / "data", folder / "v.sock", folder / "valkey.log", append_fsync="no")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def redis(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
+    """A client on an emptied Valkey."""
+    client = connect(valkey.url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectStore:
+    """An object store in a folder of the test's own."""
+    return ObjectStore(f"file://{tmp_path / 'store'}")

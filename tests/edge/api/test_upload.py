@@ -1,0 +1,144 @@
+"""Uploads as tus clients make them: in pieces, interrupted, wrong, and by the wrong people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+import pytest
+
+from core.database import dedicated
+from tests.edge.api.conftest import House, refused
+
+BASE = "/storage/v1/upload/resumable"
+TUS = {"Tus-Resumable": "1.0.0"}
+CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream"}
+FILM = bytes(range(256)) * 2000
+
+
+def metadata(**values: str) -> str:
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
+
+
+@pytest.fixture
+async def staff(house: House) -> dict[str, str]:
+    """Otto, promoted."""
+    await house.cast.change("UPDATE users SET role = 'admin' WHERE id = $1", house.cast.otto)
+    return await house.sign_in(house.cast.otto)
+
+
+async def begin(house: House, staff: dict[str, str], **values: str) -> str:
+    said = {"filename": "film.mp4", "title": "A film", **values}
+    response = await house.client.post(
+        BASE, headers={**TUS, **staff, "Upload-Length": str(len(FILM)), "Upload-Metadata": metadata(**said)}
+    )
+    assert response.status == 201
+    return response.headers["Location"]
+
+
+async def send(house: House, staff: dict[str, str], at: str, offset: int, data: bytes, **headers: str) -> Any:
+    return await house.client.patch(at, data=data, headers={**CHUNK, **staff, "Upload-Offset": str(offset), **headers})
+
+
+@pytest.mark.rule("streaming-062")
+async def test_a_film_in_pieces_becomes_a_title_with_a_job_and_its_checksum(
+    house: House, staff: dict[str, str]
+) -> None:
+    at = await begin(house, staff, is_free="true")
+    half = len(FILM) // 2
+    assert (await send(house, staff, at, 0, FILM[:half])).headers["Upload-Offset"] == str(half)
+    head = await house.client.head(at, headers={**TUS, **staff})
+    assert (head.headers["Upload-Offset"], head.headers["Upload-Length"]) == (str(half), str(len(FILM)))
+    assert (await send(house, staff, at, half, FILM[half:])).status == 204
+    file_id = at.rpartition("/")[2]
+    jobs = await (
+        await house.client.get(
+            f"/rest/v1/transcode_jobs?file_id=eq.{file_id}&select=state,progress,contents(title,is_free)", headers=staff
+        )
+    ).json()
+    assert jobs == [{"state": "queued", "progress": 0.0, "contents": {"title": "A film", "is_free": True}}]
+    connection = await dedicated(house.cast.admin_url)
+    try:
+        row = await connection.fetchrow("SELECT checksum, size, name FROM files WHERE id = $1", file_id)
+        assert await connection.fetchval("SELECT count(*) FROM pgqueuer") == 1
+    finally:
+        await connection.close()
+    assert tuple(row) == (f"sha256:{hashlib.sha256(FILM).hexdigest()}", len(FILM), "film.mp4")
+    assert await house.objects.get(f"files/{file_id}/source") == FILM
+    await refused(await send(house, staff, at, len(FILM), b""), 410, "PS613")
+
+
+async def test_another_offset_is_refused_and_changes_nothing(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    await send(house, staff, at, 0, FILM[:1000])
+    body = await refused(await send(house, staff, at, 500, FILM[500:600]), 409, "PS612")
+    assert body["offset"] == 1000
+    body = await refused(await send(house, staff, at, 1000, FILM), 422, "PS102")
+    head = await house.client.head(at, headers={**TUS, **staff})
+    assert head.headers["Upload-Offset"] == "1000"
+
+
+async def test_a_chunk_with_the_wrong_checksum_is_not_kept(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    right = base64.b64encode(hashlib.sha256(FILM[:100]).digest()).decode()
+    await refused(await send(house, staff, at, 0, FILM[:99], **{"Upload-Checksum": f"sha256 {right}"}), 422, "PS102")
+    assert (await send(house, staff, at, 0, FILM[:100], **{"Upload-Checksum": f"sha256 {right}"})).status == 204
+    await refused(await send(house, staff, at, 100, b"x", **{"Upload-Checksum": "crc32 AAAA"}), 422, "PS102")
+
+
+async def test_giving_up_removes_it(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    assert (await house.client.delete(at, headers={**TUS, **staff})).status == 204
+    assert (await house.client.head(at, headers={**TUS, **staff})).status == 410
+    assert list(house.edge.settings.uploads.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Upload-Length": "x"}, 400, "PS109"),
+        ({"Upload-Length": "-1"}, 400, "PS109"),
+        ({}, 400, "PS109"),
+        ({"Upload-Length": "0"}, 422, "PS102"),
+        ({"Upload-Length": str(65 * 1024**3)}, 413, "PS103"),
+        ({"Upload-Length": "5", "Upload-Metadata": "title ###"}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": "title YQ==,title YQ=="}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": metadata(title="x", content_type="NOVEL")}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": metadata(title="x" * 301)}, 422, "PS102"),
+    ],
+)
+async def test_a_bad_beginning_is_refused(
+    house: House, staff: dict[str, str], headers: dict[str, str], status: int, code: str
+) -> None:
+    await refused(await house.client.post(BASE, headers={**TUS, **staff, **headers}), status, code)
+
+
+async def test_a_path_for_a_name_is_made_harmless(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff, filename="../../etc/passwd\x00.mp4")
+    await send(house, staff, at, 0, FILM)
+    connection = await dedicated(house.cast.admin_url)
+    try:
+        assert (
+            await connection.fetchval("SELECT name FROM files WHERE id = $1", at.rpartition("/")[2])
+            == ".._.._etc_passwd_.mp4"
+        )
+    finally:
+        await connection.close()
+
+
+async def test_only_staff_uploads_and_only_to_their_own(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    vera = await house.sign_in(house.cast.vera)
+    await refused(await house.client.post(BASE, headers={**TUS, "Upload-Length": "5"}), 401, "PS301")
+    await refused(await house.client.post(BASE, headers={**TUS, **vera, "Upload-Length": "5"}), 403, "PS304")
+    await house.cast.change("UPDATE users SET role = 'admin' WHERE id = $1", house.cast.vera)
+    other = await house.sign_in(house.cast.vera)
+    await refused(await send(house, other, at, 0, FILM), 403, "PS304")
+
+
+async def test_another_version_of_tus_is_refused(house: House, staff: dict[str, str]) -> None:
+    body = await refused(await house.client.post(BASE, headers={**staff, "Upload-Length": "5"}), 412, "PS112")
+    assert body["supported"] == ["1.0.0"]
+    said = await house.client.options(BASE)
+    assert (said.status, said.headers["Tus-Version"]) == (204, "1.0.0")

@@ -1,0 +1,94 @@
+"""The batcher answers when it is durable, gathers while it waits, refuses when full, and drops nothing it accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from core.errors import INTAKE_FULL, Refusal
+from edge.progress import batcher as batcher_module
+from edge.progress.batcher import Batcher
+from edge.progress.beat import Beat
+from tests.edge.progress.test_fold import beat
+
+
+class Store:
+    """Durable when the test opens the gate."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Beat]] = []
+        self.open = asyncio.Event()
+        self.entered = asyncio.Event()
+        self.broken = False
+
+    async def __call__(self, beats: Sequence[Beat]) -> None:
+        self.batches.append(list(beats))
+        self.entered.set()
+        await self.open.wait()
+        if self.broken:
+            raise OSError("gone")
+
+
+async def test_beats_gather_while_one_batch_is_being_stored() -> None:
+    store = Store()
+    batcher = Batcher(store)
+    batcher.start()
+    first = asyncio.create_task(batcher.add([beat()]))
+    await store.entered.wait()
+    others = [asyncio.create_task(batcher.add([beat()])) for _ in range(50)]
+    await asyncio.sleep(0)
+    assert not first.done()
+    store.open.set()
+    await asyncio.gather(first, *others)
+    assert [len(batch) for batch in store.batches] == [1, 50]
+    await batcher.stop()
+
+
+async def test_full_is_refused_with_a_time_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "MAX_PENDING", 3)
+    store = Store()
+    batcher = Batcher(store)
+    batcher.start()
+    waiting = [asyncio.create_task(batcher.add([beat()]))]
+    await store.entered.wait()
+    waiting += [asyncio.create_task(batcher.add([beat()])) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Refusal) as refused:
+        await batcher.add([beat()])
+    assert (refused.value.code, refused.value.retry_after_s) == (INTAKE_FULL, 2)
+    store.open.set()
+    await asyncio.gather(*waiting)
+    assert sum(map(len, store.batches)) == 4
+    await batcher.stop()
+
+
+async def test_a_store_that_fails_is_heard_of_and_the_next_batch_tried() -> None:
+    store = Store()
+    store.open.set()
+    store.broken = True
+    batcher = Batcher(store)
+    batcher.start()
+    with pytest.raises(Refusal) as refused:
+        await batcher.add([beat()])
+    assert refused.value.code is INTAKE_FULL
+    store.broken = False
+    await batcher.add([beat()])
+    await batcher.stop()
+
+
+async def test_stopping_stores_what_was_accepted_and_takes_no_more() -> None:
+    store = Store()
+    batcher = Batcher(store)
+    batcher.start()
+    waiting = asyncio.create_task(batcher.add([beat()]))
+    await store.entered.wait()
+    later = asyncio.create_task(batcher.add([beat()]))
+    await asyncio.sleep(0)
+    stopping = asyncio.create_task(batcher.stop())
+    store.open.set()
+    await asyncio.gather(waiting, later, stopping)
+    assert sum(map(len, store.batches)) == 2
+    with pytest.raises(Refusal):
+        await batcher.add([beat()])

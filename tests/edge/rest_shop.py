@@ -1,0 +1,130 @@
+"""The shop of rest_shop.sql behind a RestFace, asked by whom a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
+
+from core.database import Database, dedicated
+from core.domain.context import Context, Table
+from core.domain.registry import CONTEXTS
+from core.engine.schema import SchemaSource
+from core.errors import Refusal
+from core.ids import DEFAULT_TENANT
+from core.viewer import GUEST, Viewer
+from edge.api.rest import REST, RestFace, routes
+from tests.conftest import Servers, TestDatabase
+
+OTHER_TENANT = UUID("00000000-0000-7000-8000-00000000b000")
+MARA = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000301"), "authenticated")
+STAFF = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000302"), "staff")
+ELSEWHERE = Viewer(OTHER_TENANT, None, "anon")
+SHOP_SQL = Path(__file__).with_name("rest_shop.sql").read_text()
+WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (Table("specimens", hidden=frozenset({"secret"})),), {}))
+
+
+@web.middleware
+async def boundary(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return web.Response(
+            status=refusal.code.status, body=orjson.dumps(refusal.body()), content_type="application/json"
+        )
+
+
+@dataclass
+class Shop:
+    """`get` asks as `viewer`; its paths are sent as they are written."""
+
+    client: TestClient[web.Request, web.Application]
+    database: Database
+    source: SchemaSource
+    admin_url: str
+    viewer: Viewer = GUEST
+
+    async def send(self, method: str, path: str, **headers: str) -> ClientResponse:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = URL(f"http://{self.client.host}:{self.client.port}/rest/v1{path}", encoded=True)
+        return await self.client.session.request(method, url, headers=names)
+
+    async def get(self, path: str, **headers: str) -> ClientResponse:
+        return await self.send("GET", path, **headers)
+
+    async def rows(self, path: str, **headers: str) -> Any:
+        response = await self.get(path, **headers)
+        body = await response.read()
+        assert response.status in (200, 206), body
+        return orjson.loads(body)
+
+    async def refused(self, path: str, **headers: str) -> tuple[int, str, dict[str, Any]]:
+        response = await self.get(path, **headers)
+        body = orjson.loads(await response.read())
+        assert {"code", "message", "details", "hint"} <= body.keys()
+        return response.status, body["code"], body
+
+
+@pytest.fixture(scope="session")
+def shop_database(servers: Servers) -> Iterator[TestDatabase]:
+    """One shop for all tests of a process that only read: cloning a database costs more than most of them."""
+    name = f"shop_{uuid4().hex[:12]}"
+    urls = TestDatabase(
+        servers.database(servers.app_url, name),
+        servers.database(servers.owner_url, name),
+        servers.database(servers.admin_url, name),
+    )
+    asyncio.run(
+        _run(servers.admin_url, f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy")
+    )
+    asyncio.run(_run(urls.admin_url, SHOP_SQL))
+    yield urls
+    asyncio.run(_run(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _run(url: str, sql: str) -> None:
+    connection = await dedicated(url)
+    await connection.execute(sql)
+    await connection.close()
+
+
+@pytest.fixture
+async def shop(shop_database: TestDatabase) -> AsyncIterator[Shop]:
+    """A guest at the door of the shop that all tests share."""
+    async with _open(shop_database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def own_shop(database_urls: TestDatabase) -> AsyncIterator[Shop]:
+    """A shop of the test's own, to change."""
+    await _run(database_urls.admin_url, SHOP_SQL)
+    async with _open(database_urls) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def _open(urls: TestDatabase) -> AsyncIterator[Shop]:
+    database = await Database.connect(urls.app_url, name="test", max_size=2)
+    source = SchemaSource(database, WITH_SPECIMENS)
+
+    async def viewer_of(_: web.Request) -> Viewer:
+        return made.viewer
+
+    app = web.Application(middlewares=[boundary])
+    face = app[REST] = RestFace(database, source, viewer_of)
+    app.add_routes(routes(face))
+    async with TestClient(TestServer(app)) as client:
+        made = Shop(client, database, source, urls.admin_url)
+        yield made
+    await database.close()

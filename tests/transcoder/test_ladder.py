@@ -1,0 +1,112 @@
+"""The ladder: never above the source, even sizes, one grid for all."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transcoder.ladder import MAX_FRAME_RATE, MIN_FRAME_RATE, decide_grid, decide_rate, decide_rungs, plan
+from transcoder.source import MAX_SIDE_PX, AudioTrack, Source, VideoTrack
+
+sizes = st.integers(2, 8192)
+
+
+@given(sizes, sizes)
+def test_no_rendition_is_larger_than_its_source_and_all_are_even(width: int, height: int) -> None:
+    rungs = decide_rungs(width, height, Fraction(25))
+    assert rungs
+    for rung in rungs:
+        assert 2 <= rung.width <= width
+        assert 2 <= rung.height <= height
+        assert rung.width % 2 == rung.height % 2 == 0
+        assert min(rung.width, rung.height) <= 1080
+
+
+@given(sizes, sizes)
+def test_renditions_fall_in_size_and_bit_rate_and_keep_their_names_apart(width: int, height: int) -> None:
+    rungs = decide_rungs(width, height, Fraction(25))
+    assert [r.lines for r in rungs] == sorted({r.lines for r in rungs}, reverse=True)
+    assert [r.max_bps for r in rungs] == sorted((r.max_bps for r in rungs), reverse=True)
+
+
+@given(st.integers(200, 4000), st.integers(200, 4000))
+def test_the_shape_is_kept_within_a_pixel_of_rounding(width: int, height: int) -> None:
+    for rung in decide_rungs(width, height, Fraction(25)):
+        if width >= height:
+            assert abs(rung.width - width * rung.lines / height) <= 2
+        else:
+            assert abs(rung.height - height * rung.lines / width) <= 2
+
+
+@pytest.mark.parametrize(
+    ("size", "lines"),
+    [
+        ((1920, 1080), [1080, 720, 480, 360, 240]),
+        ((3840, 2160), [1080, 720, 480, 360, 240]),
+        ((1280, 720), [720, 480, 360, 240]),
+        ((1080, 1920), [1080, 720, 480, 360, 240]),
+        ((320, 180), [180]),
+        ((853, 481), [480, 360, 240]),
+        ((1024, 576), [576, 480, 360, 240]),
+        ((667, 500), [500, 360, 240]),
+    ],
+)
+def test_usual_sources_get_the_usual_ladder(size: tuple[int, int], lines: list[int]) -> None:
+    assert [rung.lines for rung in decide_rungs(*size, Fraction(25))] == lines
+
+
+@pytest.mark.parametrize(
+    ("average", "rate"),
+    [
+        ((30000, 1001), Fraction(30000, 1001)),
+        ((2997, 100), Fraction(30000, 1001)),
+        ((24, 1), Fraction(24)),
+        ((120, 1), Fraction(60)),
+        ((240, 1), Fraction(60)),
+        ((15, 1), Fraction(15)),
+        ((1, 1), Fraction(10)),
+        ((3, 1), Fraction(12)),
+        ((0, 0), Fraction(25)),
+        ((90000, 1), None),
+    ],
+)
+def test_frame_rates_become_constant_and_usual(average: tuple[int, int], rate: Fraction | None) -> None:
+    assert rate is None or decide_rate(average) == rate
+
+
+@given(st.integers(-5, 10**6), st.integers(-5, 10**6))
+def test_any_stated_frame_rate_gives_one_that_players_take(num: int, den: int) -> None:
+    assert MIN_FRAME_RATE <= decide_rate((num, den)) <= MAX_FRAME_RATE
+
+
+@given(st.floats(0.01, 90_000), st.sampled_from([(24000, 1001), (25, 1), (30000, 1001), (50, 1), (60, 1), (17, 3)]))
+def test_the_grid_covers_the_source_within_half_a_frame(duration_s: float, rate: tuple[int, int]) -> None:
+    video = VideoTrack(0, "h264", 320, 180, frame_rate=rate)
+    grid = decide_grid(video, duration_s)
+    assert abs(float(grid.duration) - duration_s) <= max(
+        0.5 / float(grid.rate) + 1e-6, 1 / float(grid.rate) - duration_s + 1e-6
+    )
+    assert Fraction(18, 10) <= grid.gop / grid.rate <= Fraction(22, 10)
+    assert (grid.segment_count - 1) * grid.segment < grid.duration <= grid.segment_count * grid.segment
+
+
+@given(sizes, sizes, st.integers(-3, 3000), st.integers(-3, 3000), st.sampled_from([0, 90, 180, 270]))
+def test_what_is_shown_has_square_pixels_and_stays_within_bounds(w: int, h: int, num: int, den: int, turn: int) -> None:
+    width, height = VideoTrack(0, "h264", w, h, (num, den), turn).shown_size
+    assert 2 <= width <= max(w, h, MAX_SIDE_PX)
+    assert 2 <= height <= max(w, h, MAX_SIDE_PX)
+
+
+def test_anamorphic_and_turned_pictures_are_shown_as_meant() -> None:
+    assert VideoTrack(0, "h264", 720, 576, (64, 45)).shown_size == (1024, 576)
+    assert VideoTrack(0, "h264", 1920, 1080, rotation=90).shown_size == (1080, 1920)
+
+
+def test_sound_alone_has_no_picture_grid() -> None:
+    wanted = plan(Source("mp3", 10.0, audio=(AudioTrack(0, "mp3", 2),)))
+    assert wanted.rungs == ()
+    assert wanted.grid is None
+    assert wanted.duration == 10

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ class Front:
     token: str
     process: subprocess.Popen[bytes]
     log: Path
+    asked: int = 0
+    """How many requests the fixture itself has had answered."""
 
     def fill(self, raw: bytes) -> bytes:
         """`raw` with the film and the token in it."""
@@ -153,6 +156,7 @@ def running_front(servers: Servers, valkey: EmbeddedValkey, launch: Launch = ser
         )
         with urllib.request.urlopen(asking, timeout=10) as answer:
             front.token = json.loads(answer.read())["token"]
+        front.asked += 1
         yield front
         process.terminate()
         assert process.wait(timeout=60) == 0, front.log.read_text()[-3000:]
@@ -167,8 +171,12 @@ def running_front(servers: Servers, valkey: EmbeddedValkey, launch: Launch = ser
 def _is_ready(front: Front) -> bool:
     assert front.process.poll() is None, front.log.read_text()[-3000:]
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{front.port}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{front.port}/readyz", timeout=10) as answer:
+            front.asked += 1
             return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        front.asked += 1
+        return False
     except OSError:
         return False
 
@@ -182,8 +190,9 @@ def front(servers: Servers, valkey: EmbeddedValkey) -> Iterator[Front]:
 
 @dataclass
 class Proxy:
-    """A proxy before the front; `log` has a line for each request it took, with the server it handed that one to."""
+    """A proxy before a front of its own; `log` has a line for each request it took, with the server it handed that one to."""
 
+    front: Front
     port: int
     process: subprocess.Popen[bytes]
     log: Path
@@ -195,7 +204,7 @@ class Proxy:
 
 
 @contextmanager
-def _running_proxy(folder: Path, argv: list[str], port: int, log: Path) -> Iterator[Proxy]:
+def _running_proxy(front: Front, folder: Path, argv: list[str], port: int, log: Path) -> Iterator[Proxy]:
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=die_with_parent, cwd=folder
@@ -207,7 +216,7 @@ def _running_proxy(folder: Path, argv: list[str], port: int, log: Path) -> Itera
             return listens(port)
 
         until_now(up, 20, f"{argv[0]} to listen")
-        yield Proxy(port, process, log)
+        yield Proxy(front, port, process, log)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -256,23 +265,26 @@ backend edge
 
 
 @pytest.fixture(scope="package")
-def nginx(front: Front) -> Iterator[Proxy]:
-    """nginx before the front, connections to it kept and shared."""
+def nginx(servers: Servers, valkey: EmbeddedValkey) -> Iterator[Proxy]:
+    """nginx before a front, connections to it kept and shared."""
     folder = Path(tempfile.mkdtemp(prefix="psn-", dir="/tmp"))
     port = free_port()
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, edge=front.port, port=port))
     argv = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with _running_proxy(folder, argv, port, folder / "access.log") as proxy:
-        yield proxy
+    with running_front(servers, valkey) as front:
+        (folder / "nginx.conf").write_text(NGINX.format(folder=folder, edge=front.port, port=port))
+        with _running_proxy(front, folder, argv, port, folder / "access.log") as proxy:
+            yield proxy
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="package")
-def haproxy(front: Front) -> Iterator[Proxy]:
-    """haproxy before the front, connections to it kept and shared."""
+def haproxy(servers: Servers, valkey: EmbeddedValkey) -> Iterator[Proxy]:
+    """haproxy before a front, connections to it kept and shared."""
     folder = Path(tempfile.mkdtemp(prefix="psh-", dir="/tmp"))
     port = free_port()
-    (folder / "haproxy.cfg").write_text(HAPROXY.format(edge=front.port, port=port))
-    with _running_proxy(folder, ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], port, folder / "out") as proxy:
-        yield proxy
+    argv = ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+    with running_front(servers, valkey) as front:
+        (folder / "haproxy.cfg").write_text(HAPROXY.format(edge=front.port, port=port))
+        with _running_proxy(front, folder, argv, port, folder / "out") as proxy:
+            yield proxy
     shutil.rmtree(folder, ignore_errors=True)

@@ -96,6 +96,10 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise StoreDown(f"{key}: {error}") from error
 
+    def file_of(self, key: str) -> str | None:
+        """The file under `key`, if it lies on this machine: what is published there never changes."""
+        return f"{self._root}/{key}" if self._reads_at_once else None
+
     async def put(self, key: str, data: bytes | Path) -> None:
         """Stores bytes, or a file's bytes streamed in chunks, under `key`. Raises StoreDown."""
         try:

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-from collections import OrderedDict
 from contextlib import suppress
 
 import structlog
@@ -24,7 +23,8 @@ from core.settings import Settings, SettingsError, read_settings
 from edge.api.boundary import refuse_unparsed
 from edge.app import open_edge
 from edge.lane.handler import handlers, parses_in_c
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.lane import Lane
+from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
 from edge.progress.drain import Drain
@@ -67,8 +67,7 @@ async def serve(
     await edge.leaving.begun.wait()
     edge.health.draining.set()
     server.close()
-    # Every answer must say that it is the last: only the slow lane can.
-    lane.blocks = OrderedDict()
+    lane.close()
     await edge.leaving.let_go(traffic)
     traffic.close_idle()
     await runner.cleanup()

@@ -155,6 +155,7 @@ class Edge:
 
     def _count_lane(self) -> None:
         """Adds what the fast lane served since the last pulse: counted there in plain integers, in batches here."""
+        self.learned.settle()
         for suffix, sent in self.learned.sent.items():
             if sent.answers:
                 REQUESTS.labels("hls", "GET", "200").inc(sent.answers)
@@ -208,6 +209,7 @@ async def open_edge(settings: Settings) -> Edge:
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
     cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
+    learned.is_wanted = cache.missed_again
     read = objects.get
     if settings.disk_cache_mb and objects.provider != "file":
         read = DiskCache(settings.data / "cache", settings.disk_cache_mb * 1024 * 1024, objects.get).read
@@ -215,7 +217,7 @@ async def open_edge(settings: Settings) -> Edge:
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
     faces = [
-        MediaFace(sessions, delivery, learned, settings.accel).routes(),
+        MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
         PlayFace(database, gate, grants, leases, entitlements).routes(),
         MineFace(database, gate).routes(),

@@ -33,7 +33,7 @@ from core.errors import (
 from core.objects import StoreDown
 from core.redis_client import RedisDown
 from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
-from edge.lane.learned import is_plain_host
+from edge.lane.plain import is_plain_host
 
 log = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -26,6 +27,8 @@ class MediaFace:
     sessions: Sessions
     delivery: Delivery
     learned: Learned
+    file_of: Callable[[str], str | None] = lambda key: None
+    """The file that an object lies in, if the lane may send from it."""
     accel: str | None = None
     """nginx's internal location of the store, when nginx sends the segments."""
 
@@ -60,20 +63,24 @@ class MediaFace:
         if request.method == "GET" and response.status in (200, 206):
             MEDIA_BYTES.labels(address.suffix).inc(response.content_length or 0)
         # The lane knows tokens and no addresses: it cannot see that a bound session moved.
-        if response.status == 200 and session.max_height is None and not self.sessions.is_bound and takes_part(request):
+        if response.status == 200 and "?" not in key and not self.sessions.is_bound and takes_part(request):
             self._teach(request, address, target, key, stored)
         return response
 
     def _teach(self, request: web.Request, address: Address, target: str, key: str, stored: StoredObject) -> None:
         """What was just answered in full may be answered by heart next time."""
         connection = request.transport.get_protocol() if request.transport is not None else None
-        if not isinstance(connection, LaneProtocol) or connection.block is None or key not in self.delivery.cache:
+        if not isinstance(connection, LaneProtocol) or connection.block is None:
+            return
+        is_cached, path = key in self.delivery.cache, self.file_of(key)
+        if not is_cached and (path is None or stored.gzipped is not None):
             return
         takes_gzip = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         if self.learned.learn_block(connection.block, request.raw_headers, takes_gzip=takes_gzip):
-            self.learned.learn_answer(
-                key, target[len("/hls/") + len(address.token) + 1 :], address.content_id, address.suffix, stored
-            )
+            below = target[len("/hls/") + len(address.token) + 1 :]
+            self.learned.learn_answer(key, below, address.content_id, address.suffix, stored, path)
+            if not is_cached:
+                self.learned.forget_answer(key)
 
     async def options(self, request: web.Request) -> web.Response:
         """What may be asked here."""

@@ -133,6 +133,18 @@ class ByteCache(Generic[V]):
             del self._slots[key]
             self.dropped(key)
 
+    def missed_again(self, key: str, size_bytes: int) -> bool:
+        """Whether an object that was let go has been asked for again soon enough to be kept; if not, it has been now.
+
+        For who can serve it without loading it: one that is asked for often comes back, a scan passes by.
+        """
+        if size_bytes > self._budget_bytes * SMALL_SHARE:
+            return False
+        if key in self._ghosts:
+            return True
+        self._remember_ghost(key)
+        return False
+
     def _remember_ghost(self, key: str) -> None:
         self._ghosts[key] = None
         # As many ghosts as the main queue has members, the paper's figure.

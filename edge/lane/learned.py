@@ -6,31 +6,19 @@ learnt only if it is plain in every respect and reads back, byte for byte, as wh
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 from aiohttp import web
 
 from edge.hls.address import CONTENT_TYPES
 from edge.hls.stored import StoredObject, base_headers
+from edge.lane.plain import is_plain
 
 MAX_BLOCKS = 4096
-MAX_BLOCK_BYTES = 2048
-
-# A header that could change the answer, its framing or the connection keeps a request out of the lane.
-NOT_PLAIN = frozenset(
-    {
-        b"accept-charset", b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect",
-        b"forwarded", b"http2-settings", b"if-match", b"if-modified-since", b"if-none-match", b"if-range", b"if-unmodified-since",
-        b"keep-alive", b"max-forwards", b"proxy-connection", b"range", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"via",
-        b"x-request-id", b"cmcd-request", b"cmcd-object", b"cmcd-status", b"cmcd-session",
-    }
-)  # fmt: skip
-
-
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+MAX_ON_DISK = 20_000
+"""Answers whose bodies are no longer in memory but in a file at hand; a kilobyte each."""
 
 
 class Sent:
@@ -46,20 +34,42 @@ class Sent:
 class Ready:
     """An answer ready to send, but for the date and the blank line that end its head."""
 
-    __slots__ = ("body", "content", "head", "joined", "joined_at", "sent", "size_bytes", "used")
+    __slots__ = (
+        "answers",
+        "body",
+        "content",
+        "head",
+        "is_for_all",
+        "joined",
+        "joined_until",
+        "key",
+        "path",
+        "sent",
+        "size_bytes",
+        "used",
+    )
 
-    def __init__(self, content: bytes, sent: Sent, head: bytes, body: bytes) -> None:
+    def __init__(self, content: bytes, key: str, sent: Sent, head: bytes, body: bytes, *, is_for_all: bool) -> None:
         self.content = content
         """The 16 bytes of the content's id: a token is for one title."""
+        self.key = key
+        """What the byte cache calls the object."""
         self.sent = sent
         self.head = head
-        self.body = body
+        self.body: bytes | None = body
+        """None when only the file has it."""
+        self.path: str | None = None
+        """The file it lies in, when that can be sent from without waiting for anybody but this machine."""
         self.size_bytes = len(body)
+        self.is_for_all = is_for_all
+        """The same under a quality ceiling as without: all but the manifests."""
+        self.answers = 0
+        """Sent since `settle`."""
         self.used = False
         """Sent since the byte cache last asked."""
         self.joined = b""
-        self.joined_at = -1
-        """The second for which `joined` holds the whole answer; small answers only."""
+        self.joined_until = 0.0
+        """Until when `joined` holds the whole answer, date and all; small answers only."""
 
 
 Answers = dict[bytes, Ready]
@@ -73,7 +83,12 @@ class Learned:
         self.plain: Answers = {}
         self.gzipped: Answers = {}
         self.sent: dict[str, Sent] = {suffix: Sent() for suffix in CONTENT_TYPES}
+        self.touched: list[Ready] = []
+        """What was sent since `settle`, each once."""
+        self.is_wanted: Callable[[str, int], bool] = lambda key, size_bytes: False
+        """Whether the byte cache would rather have an object that it let go back than see it sent from its file."""
         self._targets: dict[str, bytes] = {}
+        self._on_disk: OrderedDict[str, None] = OrderedDict()
 
     def learn_block(self, block: bytes, raw_headers: Iterable[tuple[bytes, bytes]], *, takes_gzip: bool) -> bool:
         """Takes `block` (all after the request line) as known by heart, if the parsed headers say it is plain."""
@@ -86,64 +101,74 @@ class Learned:
             self.blocks.popitem(last=False)
         return True
 
-    def learn_answer(self, key: str, target: str, content_id: UUID, suffix: str, stored: StoredObject) -> None:
-        """Remembers how `GET /hls/{token}/{target}` is answered; `key` is what the byte cache calls the object."""
-        line = f"{target} HTTP/1.1".encode()
-        if line in self.plain:
+    def learn_answer(
+        self, key: str, target: str, content_id: UUID, suffix: str, stored: StoredObject, path: str | None = None
+    ) -> None:
+        """Remembers how `GET /hls/{token}/{target}` is answered; `key` is what the byte cache calls the object.
+
+        `path` is the file that holds its bytes and never changes, if there is one to send from.
+        """
+        line = target.encode()
+        known = self.plain.get(line)
+        self._on_disk.pop(key, None)
+        if known is not None and known.size_bytes == len(stored.body):
+            known.body = stored.body
             return
-        sent = self.sent[suffix]
+        sent, is_for_all = self.sent[suffix], not target.endswith(("/master.m3u8", ".mpd"))
+
+        def ready(body: bytes) -> Ready:
+            return Ready(content_id.bytes, key, sent, head_of(headers, body), body, is_for_all=is_for_all)
+
         headers = base_headers(stored)
-        self.plain[line] = self.gzipped[line] = Ready(
-            content_id.bytes, sent, head_of(headers, stored.body), stored.body
-        )
+        self.plain[line] = self.gzipped[line] = ready(stored.body)
         if stored.gzipped is not None:
             headers["Content-Encoding"] = "gzip"
-            self.gzipped[line] = Ready(content_id.bytes, sent, head_of(headers, stored.gzipped), stored.gzipped)
+            self.gzipped[line] = ready(stored.gzipped)
+        else:
+            self.plain[line].path = path
         self._targets[key] = line
 
     def forget_answer(self, key: str) -> None:
         """The byte cache let the object go: so does the lane, which held its bytes only by sharing them."""
-        line = self._targets.pop(key, None)
-        if line is not None:
-            self.plain.pop(line, None)
-            self.gzipped.pop(line, None)
+        line = self._targets.get(key)
+        if line is None:
+            return
+        ready = self.plain[line]
+        if ready.path is None:
+            self._forget(key, line)
+            return
+        ready.body, ready.joined, ready.joined_until = None, b"", 0.0
+        self._on_disk[key] = None
+        if len(self._on_disk) > MAX_ON_DISK:
+            oldest, _ = self._on_disk.popitem(last=False)
+            self._forget(oldest, self._targets[oldest])
+
+    def _forget(self, key: str, line: bytes) -> None:
+        del self._targets[key]
+        del self.plain[line]
+        del self.gzipped[line]
 
     def was_used(self, key: str) -> bool:
         """Whether the lane has sent the object since this was last asked: to the byte cache that is a hit."""
         line = self._targets.get(key)
         if line is None:
             return False
+        self.settle()
         used = False
         for ready in (self.plain[line], self.gzipped[line]):
             used, ready.used = used or ready.used, False
         return used
 
+    def settle(self) -> None:
+        """Brings `sent` and `used` up to date with what the lane counted: an integer for each answer, the rest here."""
+        for ready in self.touched:
+            ready.sent.answers += ready.answers
+            ready.sent.body_bytes += ready.answers * ready.size_bytes
+            ready.answers, ready.used = 0, True
+        self.touched.clear()
+
     def __len__(self) -> int:
         return len(self.plain)
-
-
-def is_plain(block: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bool:
-    """Whether `block` is one canonical header section with nothing in it that bears on the answer.
-
-    Canonical: `Name: value` lines, one after the other, exactly as parsed. So nothing was folded, trimmed or merged, no
-    second request hides behind it, and the same bytes will always be parsed the same way.
-    """
-    if not headers or len(block) > MAX_BLOCK_BYTES:
-        return False
-    values = {name.lower(): value for name, value in headers}
-    if len(values) != len(headers) or not NOT_PLAIN.isdisjoint(values):
-        return False
-    # Chromium says keep-alive in every request; in HTTP/1.1 that changes nothing. Any other value does.
-    if values.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-        return False
-    if not is_plain_host(values.get(b"host", b"")):
-        return False
-    return block == b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
-
-
-def is_plain_host(host: bytes) -> bool:
-    """RFC 9112 section 3.2 asks 400 for a bad Host: only a name or address with an optional port is plain."""
-    return _HOST.fullmatch(host) is not None
 
 
 def head_of(headers: Mapping[str, str], body: bytes) -> bytes:

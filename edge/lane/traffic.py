@@ -73,9 +73,13 @@ class Traffic:
 
     def sweep_once(self, now: float) -> None:
         """One pass."""
+        clock_gap = time.time() - time.monotonic()
         for connection in list(self.connections):
             if connection.transport is None:
                 continue
+            if connection.lane_at:
+                connection.active_at = max(connection.active_at, connection.lane_at - clock_gap)
+                connection.lane_at, connection.served = 0.0, True
             if self._overdue(connection, now):
                 self.timed_out += 1
                 connection.transport.abort()

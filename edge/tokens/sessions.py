@@ -152,6 +152,8 @@ class Sessions:
         log.info("sessions_trimmed", kept=len(self._by_token), now=int(now))
 
     def _drop(self, session: Session) -> None:
+        # Connections of the fast lane hold on to it.
+        session.good_until = 0.0
         self._by_token.pop(session.token, None)
         for index, key in ((self._by_user, session.claims.user_id), (self._by_content, session.claims.content_id)):
             if key is not None:

@@ -40,6 +40,19 @@ def test_a_scan_does_not_push_out_what_is_used_again() -> None:
     assert all(cache.get(key) is not None for key in hot)
 
 
+def test_a_miss_served_elsewhere_counts_as_one_that_passed_through() -> None:
+    cache: ByteCache[bytes] = ByteCache(1000, len)
+    assert not cache.missed_again("served from its file", 50)
+    assert cache.missed_again("served from its file", 50)
+    cache.put("served from its file", bytes(50))
+    assert not cache.missed_again("never seen", 50)
+    for number in range(100):
+        cache.put(f"scan {number}", bytes(50))
+    assert "served from its file" in cache, "asked for twice: a scan leaves it alone"
+    for _ in range(3):
+        assert not cache.missed_again("larger than would be kept", 200)
+
+
 def test_something_larger_than_the_small_queue_is_not_kept() -> None:
     cache = a_cache()
     cache.put("huge", b"x" * 101)

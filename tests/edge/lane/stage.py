@@ -23,8 +23,9 @@ from edge.hls.cache import ByteCache
 from edge.hls.delivery import Delivery
 from edge.hls.stored import StoredObject
 from edge.lane.handler import handlers
+from edge.lane.lane import Lane
 from edge.lane.learned import Learned
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import Traffic
 from edge.tokens.grant import Claims
 from edge.tokens.sessions import Session, Sessions
@@ -74,6 +75,10 @@ class Door:
             session.good_until = 1.0 if token == EXPIRED else time.time() + 3600
             session.max_height = 360 if token == CEILING else None
 
+    def drop(self, token: str) -> None:
+        """As `Sessions` does it."""
+        self.by_token.pop(token).good_until = 0.0
+
     def session_of(self, token: str) -> Session | None:
         return self.by_token.get(token)
 
@@ -113,6 +118,7 @@ class Stage:
     @property
     def hits(self) -> int:
         """Answers the lane has given."""
+        self.lane.learned.settle()
         return sum(sent.answers for sent in self.lane.learned.sent.values())
 
     def fast(self) -> LaneProtocol:
@@ -129,7 +135,11 @@ class Stage:
 
 
 async def open_stage(
-    read: Callable[[str], Awaitable[bytes]] | None = None, *, traffic: Traffic | None = None, cache_bytes: int = 1 << 28
+    read: Callable[[str], Awaitable[bytes]] | None = None,
+    *,
+    traffic: Traffic | None = None,
+    cache_bytes: int = 1 << 28,
+    file_of: Callable[[str], str | None] = lambda key: None,
 ) -> Stage:
     """Sets it up in the running loop."""
 
@@ -146,6 +156,7 @@ async def open_stage(
     door, learned, held = Door(), Learned(), asyncio.Event()
     cache: ByteCache[StoredObject] = ByteCache(cache_bytes, lambda stored: stored.size_bytes)
     cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
+    learned.is_wanted = cache.missed_again
     delivery = Delivery(read or from_memory, prefix, cache)
 
     async def measure(request: web.Request) -> web.Response:
@@ -161,7 +172,7 @@ async def open_stage(
 
     app = web.Application(middlewares=[boundary, cors], client_max_size=64 * 1024)
     app.on_response_prepare.append(unsigned)
-    app.add_routes(MediaFace(cast("Sessions", door), delivery, learned).routes())
+    app.add_routes(MediaFace(cast("Sessions", door), delivery, learned, file_of).routes())
     app.add_routes([web.post("/measure", measure), web.post("/unread", unread), web.get("/hold", hold)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.hls.stored import prepare
-from edge.lane.learned import MAX_BLOCK_BYTES, MAX_BLOCKS, NOT_PLAIN, Learned, is_plain, is_plain_host
+from edge.lane.learned import MAX_BLOCKS, Learned, Ready
+from edge.lane.plain import MAX_BLOCK_BYTES, NOT_PLAIN, is_plain, is_plain_host
 from tests.edge.lane.stage import BROWSER, FILM
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -151,14 +152,47 @@ def test_blocks_are_bounded_and_the_oldest_goes_first() -> None:
     assert not learned.learn_block(*written(HOST, (b"Range", b"bytes=0-1")), takes_gzip=False)
 
 
+def sent(learned: Learned, ready: Ready) -> None:
+    """As the lane notes it."""
+    learned.touched.append(ready)
+    ready.answers += 1
+
+
+def test_what_was_sent_is_settled_in_sums() -> None:
+    learned = Learned()
+    learned.learn_answer("k", f"{FILM}/1/a.m4s", FILM, "m4s", prepare("a.m4s", b"abc"))
+    ready = learned.plain[f"{FILM}/1/a.m4s".encode()]
+    sent(learned, ready)
+    ready.answers += 1
+    for _ in range(2):
+        learned.settle()
+        assert (learned.sent["m4s"].answers, learned.sent["m4s"].body_bytes) == (2, 6)
+
+
+def test_an_answer_stays_without_its_bytes_while_a_file_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.lane.learned.MAX_ON_DISK", 2)
+    learned = Learned()
+    lines = [f"{FILM}/1/{number}.m4s" for number in range(4)]
+    for line in lines:
+        learned.learn_answer(line, line, FILM, "m4s", prepare(line, b"abc"), f"/store/{line}")
+    for line in lines[:3]:
+        learned.forget_answer(line)
+    assert set(learned.plain) == {line.encode() for line in lines[1:]}, "as many as may be, the latest"
+    assert [learned.plain[line.encode()].body for line in lines[1:]] == [None, None, b"abc"]
+    learned.learn_answer(lines[1], lines[1], FILM, "m4s", prepare(lines[1], b"abc"), f"/store/{lines[1]}")
+    assert learned.plain[lines[1].encode()].body == b"abc", "back in memory"
+    learned.forget_answer(lines[3])
+    assert set(learned.plain) == {line.encode() for line in lines[1:]}
+
+
 def test_an_answer_goes_with_its_object() -> None:
     learned = Learned()
     learned.learn_answer("k", f"{FILM}/1/a.m3u8", FILM, "m3u8", prepare("a.m3u8", b"#EXTM3U\n"))
-    line = f"{FILM}/1/a.m3u8 HTTP/1.1".encode()
+    line = f"{FILM}/1/a.m3u8".encode()
     assert learned.plain[line].body == b"#EXTM3U\n"
     assert b"Content-Encoding: gzip" in learned.gzipped[line].head
     assert not learned.was_used("k")
-    learned.gzipped[line].used = True
+    sent(learned, learned.gzipped[line])
     assert learned.was_used("k")
     assert not learned.was_used("k"), "asked and forgotten"
     learned.forget_answer("k")

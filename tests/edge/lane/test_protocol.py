@@ -12,11 +12,12 @@ from dataclasses import replace
 import pytest
 
 from edge.lane import protocol
-from edge.lane.protocol import LaneProtocol
+from edge.lane.protocol import NEVER, LaneProtocol
 from tests.edge.lane.stage import (
     BROWSER,
     CEILING,
     EXPIRED,
+    FILM,
     GOOD,
     LARGE,
     OTHER,
@@ -81,7 +82,7 @@ async def test_a_known_request_needs_no_handler(stage: Stage) -> None:
     assert statuses(wire) == [200, 200]
 
 
-@pytest.mark.parametrize("token", [OTHER, SUSPECT, EXPIRED, CEILING, "k1.nobody", ""])
+@pytest.mark.parametrize("token", [OTHER, SUSPECT, EXPIRED, "k1.nobody", ""])
 async def test_not_for_this_token(stage: Stage, token: str) -> None:
     connection, wire = open_wire(stage)
     assert not hit(stage, wire, get("v/1.m4s", token=token))
@@ -97,18 +98,39 @@ async def test_never_past_the_time_a_session_is_good_for(stage: Stage, monkeypat
     assert not hit(stage, wire)
 
 
-@pytest.mark.parametrize("change", ["suspect", "ceiling", "gone"])
+@pytest.mark.parametrize("change", ["suspect", "gone"])
 async def test_never_past_a_change(stage: Stage, change: str) -> None:
     _, wire = open_wire(stage)
     assert hit(stage, wire)
     session = stage.door.by_token[GOOD]
     if change == "suspect":
         session.suspect = True
-    elif change == "ceiling":
-        session.max_height = 360
     else:
-        del stage.door.by_token[GOOD]
+        stage.door.drop(GOOD)
     assert not hit(stage, wire)
+
+
+async def test_a_quality_ceiling_cuts_the_master_playlist_alone(stage: Stage) -> None:
+    _, wire = open_wire(stage)
+    assert hit(stage, wire, get("v/1.m4s", token=CEILING))
+    assert not hit(stage, wire, get("master.m3u8", token=CEILING))
+    await settle()
+    _, wire = open_wire(stage)
+    assert hit(stage, wire, get("master.m3u8"))
+    stage.door.by_token[GOOD].max_height = 360
+    assert hit(stage, wire)
+    assert not hit(stage, wire, get("master.m3u8"))
+
+
+async def test_bytes_that_look_like_a_connection_at_rest_are_refused_like_all_noise(stage: Stage) -> None:
+    """A connection that is not armed compares requests with a mark: a client that sends the mark finds nothing behind it."""
+    for noise in (NEVER, NEVER + get("v/1.m4s") + NEVER, NEVER + f"{FILM}/1/v/1.m4s".encode() + NEVER):
+        connection, wire = open_wire(stage)
+        assert hit(stage, wire)
+        connection.disarm()
+        assert not hit(stage, wire, noise)
+        await settle()
+        assert statuses(wire) == [200, 400]
 
 
 async def test_the_date_is_of_this_second(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +380,7 @@ async def test_nothing_is_learnt_from_less_than_the_whole(stage: Stage) -> None:
             get("v/1.m4s", BROWSER.replace(b"\r\n\r\n", b"\r\nIf-None-Match: *\r\n\r\n")),
             get("v/1.m4s").replace(b"GET", b"HEAD"),
             get("v/1.m4s?x"),
-            get("v/1.m4s", token=CEILING),
+            get("master.m3u8", token=CEILING),
             get("v/1.m4s").replace(b"HTTP/1.1", b"HTTP/1.0"),
             get("v/1.m4s")[:-2] + b"X: 1\r\n\r\nmore",
         ):

@@ -28,7 +28,7 @@ wrk.init = function() wrk.request = function() return %(message)s end end
 """
 
 _CYCLE = """
-local list, n = {}, 0
+local list, n = {}, %(first)d
 for line in io.lines(%(targets)s) do list[#list + 1] = "GET " .. line .. %(tail)s end
 request = function() n = n %% #list + 1; return list[n] end
 """
@@ -86,13 +86,15 @@ class Load:
         return self.bytes / self.seconds
 
 
-def cycle(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, connections: int) -> Load:
-    """The objects `names` one after the other, over and over."""
+def cycle(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, connections: int, first: int = 0) -> Load:
+    """The objects `names` one after the other, over and over, beginning after the `first`."""
     if len(names) == 1:
         message = f"GET {peer.prefix}{names[0]}{tail(peer.port)}"
         return _run(folder, peer, _SAME % {"message": _lua(message)}, seconds, connections)
     targets = _lines(folder / "targets", [peer.prefix + name for name in names])
-    return _run(folder, peer, _CYCLE % {"targets": targets, "tail": _lua(tail(peer.port))}, seconds, connections)
+    return _run(
+        folder, peer, _CYCLE % {"first": first, "targets": targets, "tail": _lua(tail(peer.port))}, seconds, connections
+    )
 
 
 def scatter(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, connections: int, seed: int) -> Load:

@@ -59,6 +59,14 @@ end
 """
 
 
+# Viewers who each wait a while between two requests, independently: many of them make a Poisson stream, nearly, and a server
+# that stalls is charged for all who come meanwhile, since a wait (9 ms) is long against an answer. wrk takes whole milliseconds.
+_APART = """
+math.randomseed(%(seed)d)
+delay = function() return math.floor(-%(mean_ms)f * math.log(1 - math.random()) + math.random()) end
+"""
+
+
 class LoadFault(Exception):  # noqa: N818 - states the fact
     """The load was not served as it should be: figures of such a run mean nothing."""
 
@@ -102,6 +110,19 @@ def scatter(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, c
     targets = _lines(folder / "targets", [peer.prefix + name for name in names])
     script = _RANDOM % {"targets": targets, "tail": _lua(tail(peer.port)), "seed": seed}
     return _run(folder, peer, script, seconds, connections)
+
+
+def apart(folder: Path, peer: Peer, name: str, *, rate: float, seconds: float, connections: int, seed: int) -> Load:
+    """The object `name`, asked for `rate` times a second by viewers who do not wait for one another.
+
+    Raises LoadFault when a tenth of that rate was not reached: latencies of different loads do not compare.
+    """
+    message = _lua(f"GET {peer.prefix}{name}{tail(peer.port)}")
+    script = _SAME % {"message": message} + _APART % {"seed": seed, "mean_ms": connections / rate * 1000}
+    load = _run(folder, peer, script, seconds, connections)
+    if load.requests_per_s < 0.9 * rate:
+        raise LoadFault(f"{peer.name} was asked {load.requests_per_s:.0f} times a second, not {rate:.0f}")
+    return load
 
 
 def audience(

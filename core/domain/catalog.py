@@ -8,16 +8,18 @@ from types import MappingProxyType
 from core.domain.context import Context, Table
 
 # TABLES
+# `search` is for text search alone; what hangs on a content carries its tenant and its visibility for the policies.
+_KEPT_FOR_POLICIES = frozenset({"tenant_id", "is_public"})
 TABLES = (
-    Table("contents"),
+    Table("contents", hidden=frozenset({"search"})),
     Table("categories"),
     Table("genres"),
-    Table("content_categories"),
-    Table("content_genres"),
-    Table("content_prices"),
+    Table("content_categories", hidden=_KEPT_FOR_POLICIES),
+    Table("content_genres", hidden=_KEPT_FOR_POLICIES),
+    Table("content_prices", hidden=_KEPT_FOR_POLICIES),
     Table("playlists"),
-    Table("playlist_episodes"),
-    Table("playlist_prices"),
+    Table("playlist_episodes", hidden=_KEPT_FOR_POLICIES),
+    Table("playlist_prices", hidden=frozenset({"tenant_id"})),
 )
 
 # STATES

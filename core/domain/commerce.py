@@ -10,7 +10,7 @@ from core.domain.context import Context, Table
 # TABLES
 TABLES = (
     Table("orders"),
-    Table("order_items"),
+    Table("order_items", hidden=frozenset({"tenant_id"})),
     Table("user_library"),
 )
 

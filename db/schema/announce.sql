@@ -87,3 +87,54 @@ CREATE TRIGGER sessions_announce_update AFTER UPDATE ON sessions REFERENCING OLD
     FOR EACH STATEMENT EXECUTE FUNCTION announce_sessions();
 CREATE TRIGGER sessions_announce_delete AFTER DELETE ON sessions REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION announce_sessions();
+
+-- Enrolments, subscriptions and memberships give and take access to much at once: the person is named, no content. An
+-- update counts when one of the columns in the arguments changed: progress, say, takes nobody's access.
+CREATE FUNCTION announce_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        PERFORM announce_rows(TG_TABLE_NAME, coalesce((
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('u', n.doc -> 'user_id'))
+            FROM (SELECT to_jsonb(changed) AS doc FROM changed) AS n JOIN (SELECT to_jsonb(former) AS doc FROM former) AS o ON o.doc -> 'id' = n.doc -> 'id'
+            WHERE EXISTS (SELECT FROM unnest(TG_ARGV) AS col WHERE n.doc -> col IS DISTINCT FROM o.doc -> col)), '[]'));
+    ELSE
+        PERFORM announce_rows(TG_TABLE_NAME, coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', user_id)) FROM changed), '[]'));
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- A lesson that opens or closes, a chapter or a course that does: the contents of its lessons are named.
+CREATE FUNCTION announce_lessons() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM announce_rows(TG_TABLE_NAME, coalesce((
+        SELECT jsonb_agg(DISTINCT jsonb_build_object('c', l.content_id))
+        FROM (SELECT to_jsonb(changed) AS doc FROM changed) AS n JOIN (SELECT to_jsonb(former) AS doc FROM former) AS o ON o.doc -> 'id' = n.doc -> 'id'
+        JOIN lessons l ON l.content_id IS NOT NULL AND (n.doc ->> 'id')::uuid
+             = CASE TG_TABLE_NAME WHEN 'lessons' THEN l.id WHEN 'chapters' THEN l.chapter_id ELSE l.course_id END
+        WHERE EXISTS (SELECT FROM unnest(TG_ARGV) AS col WHERE n.doc -> col IS DISTINCT FROM o.doc -> col)), '[]'));
+    RETURN NULL;
+END $$;
+
+DO $$
+DECLARE
+    source record;
+BEGIN
+    FOR source IN SELECT * FROM (VALUES
+        ('enrollments', 'announce_person', ARRAY['status', 'banned', 'ban_until', 'expiry_date']),
+        ('subscriptions', 'announce_person', ARRAY['status', 'current_period_end', 'plan_id']),
+        ('memberships', 'announce_person', ARRAY['role']),
+        ('early_unlocks', 'announce_person', ARRAY['lesson_id', 'chapter_id']),
+        ('lessons', 'announce_lessons', ARRAY['status', 'release_at', 'is_active', 'is_preview', 'content_id']),
+        ('chapters', 'announce_lessons', ARRAY['status', 'release_at', 'is_active']),
+        ('courses', 'announce_lessons', ARRAY['status', 'pricing_type', 'teacher_id'])) AS v (name, function, columns)
+    LOOP
+        EXECUTE format('CREATE TRIGGER %I AFTER UPDATE ON %I REFERENCING OLD TABLE AS former NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION %I(%s)',
+                       source.name || '_announce_update', source.name, source.function,
+                       (SELECT string_agg(quote_literal(c), ', ') FROM unnest(source.columns) AS c));
+        CONTINUE WHEN source.function = 'announce_lessons';
+        EXECUTE format('CREATE TRIGGER %I AFTER INSERT ON %I REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION announce_person()',
+                       source.name || '_announce_insert', source.name);
+        EXECUTE format('CREATE TRIGGER %I AFTER DELETE ON %I REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION announce_person()',
+                       source.name || '_announce_delete', source.name);
+    END LOOP;
+END $$;

@@ -15,6 +15,8 @@ CREATE TABLE contents (
     language           text,
     is_free            boolean NOT NULL DEFAULT false,
     is_preview         boolean NOT NULL DEFAULT false,
+    in_subscription    boolean NOT NULL DEFAULT false,
+    for_members        boolean NOT NULL DEFAULT false,
     is_available       boolean NOT NULL DEFAULT true,
     is_published       boolean NOT NULL DEFAULT false,
     published_at       timestamptz,
@@ -23,12 +25,17 @@ CREATE TABLE contents (
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
     updated_by         uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
+    search             tsvector GENERATED ALWAYS AS (setweight(to_tsvector('simple', title), 'A')
+                       || setweight(to_tsvector('simple', coalesce(description, '')), 'B')) STORED,
     CONSTRAINT contents__published_has_moment CHECK (NOT is_published OR published_at IS NOT NULL)
 );
 COMMENT ON TABLE contents IS 'Everything playable: films, episodes, lessons, podcast episodes, recordings.';
 COMMENT ON COLUMN contents.duration IS 'Seconds, rounded up; the exact length is generations.duration_ms.';
 COMMENT ON COLUMN contents.generation_id IS 'The generation players are given; changes in one step when a new one is published.';
+COMMENT ON COLUMN contents.in_subscription IS 'Opened by every running subscription whose plan opens the catalogue.';
+COMMENT ON COLUMN contents.for_members IS 'Every member of the tenant may watch.';
 COMMENT ON COLUMN contents.is_free IS 'Everyone may watch; otherwise an entitlement is needed.';
+CREATE INDEX contents_search_idx ON contents USING gin (search);
 CREATE INDEX contents_type_idx ON contents (content_type);
 CREATE INDEX contents_published_idx ON contents (is_published, published_at);
 CREATE INDEX contents_updated_by_idx ON contents (updated_by);
@@ -75,8 +82,10 @@ CREATE INDEX genres_slug_idx ON genres (slug);
 
 CREATE TABLE content_categories (
     id          uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id   uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     content_id  uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
     category_id uuid NOT NULL REFERENCES categories ON DELETE CASCADE,
+    is_public   boolean NOT NULL DEFAULT false,
     CONSTRAINT content_categories__once UNIQUE (content_id, category_id)
 );
 CREATE INDEX content_categories_content_id_idx ON content_categories (content_id);
@@ -84,8 +93,10 @@ CREATE INDEX content_categories_category_id_idx ON content_categories (category_
 
 CREATE TABLE content_genres (
     id         uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id  uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     content_id uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
     genre_id   uuid NOT NULL REFERENCES genres ON DELETE CASCADE,
+    is_public  boolean NOT NULL DEFAULT false,
     CONSTRAINT content_genres__once UNIQUE (content_id, genre_id)
 );
 CREATE INDEX content_genres_content_id_idx ON content_genres (content_id);
@@ -93,6 +104,7 @@ CREATE INDEX content_genres_genre_id_idx ON content_genres (genre_id);
 
 CREATE TABLE content_prices (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     content_id     uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
     price          numeric(19, 4) NOT NULL CONSTRAINT content_prices__price_not_negative CHECK (price >= 0),
     currency       text NOT NULL CONSTRAINT content_prices__currency_iso CHECK (currency ~ '^[A-Z]{3}$'),
@@ -100,7 +112,9 @@ CREATE TABLE content_prices (
     effective_to   timestamptz,
     created_by     uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
     created_at     timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT content_prices__ends_after_start CHECK (effective_to > effective_from)
+    is_public      boolean NOT NULL DEFAULT false,
+    CONSTRAINT content_prices__ends_after_start CHECK (effective_to > effective_from),
+    CONSTRAINT content_prices__no_overlap EXCLUDE USING gist (content_id WITH =, currency WITH =, tstzrange(effective_from, effective_to) WITH &&)
 );
 CREATE INDEX content_prices_content_id_idx ON content_prices (content_id);
 CREATE INDEX content_prices_effective_idx ON content_prices (effective_from, effective_to);
@@ -125,6 +139,7 @@ CREATE TRIGGER playlists_touch BEFORE UPDATE ON playlists FOR EACH ROW EXECUTE F
 
 CREATE TABLE playlist_episodes (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     playlist_id    uuid NOT NULL REFERENCES playlists ON DELETE CASCADE,
     content_id     uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
     episode_order  integer NOT NULL CONSTRAINT playlist_episodes__order_positive CHECK (episode_order > 0),
@@ -132,6 +147,7 @@ CREATE TABLE playlist_episodes (
     episode_number integer CONSTRAINT playlist_episodes__number_not_negative CHECK (episode_number >= 0),
     title          text,
     added_at       timestamptz NOT NULL DEFAULT now(),
+    is_public      boolean NOT NULL DEFAULT false,
     CONSTRAINT playlist_episodes__order_unique UNIQUE (playlist_id, episode_order)
 );
 CREATE INDEX playlist_episodes_playlist_id_idx ON playlist_episodes (playlist_id);
@@ -140,6 +156,7 @@ CREATE INDEX playlist_episodes_order_idx ON playlist_episodes (playlist_id, seas
 
 CREATE TABLE playlist_prices (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     playlist_id    uuid NOT NULL REFERENCES playlists ON DELETE CASCADE,
     price          numeric(19, 4) NOT NULL CONSTRAINT playlist_prices__price_not_negative CHECK (price >= 0),
     currency       text NOT NULL CONSTRAINT playlist_prices__currency_iso CHECK (currency ~ '^[A-Z]{3}$'),
@@ -147,46 +164,14 @@ CREATE TABLE playlist_prices (
     effective_to   date,
     created_by     uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
     created_at     timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT playlist_prices__ends_after_start CHECK (effective_to > effective_from)
+    CONSTRAINT playlist_prices__ends_after_start CHECK (effective_to > effective_from),
+    CONSTRAINT playlist_prices__no_overlap EXCLUDE USING gist (playlist_id WITH =, currency WITH =, daterange(effective_from, effective_to) WITH &&)
 );
 CREATE INDEX playlist_prices_playlist_id_idx ON playlist_prices (playlist_id);
 CREATE INDEX playlist_prices_effective_idx ON playlist_prices (effective_from, effective_to);
 CREATE INDEX playlist_prices_created_by_idx ON playlist_prices (created_by);
 
-SELECT protect_table(t) FROM unnest(ARRAY['contents', 'categories', 'genres', 'content_categories', 'content_genres',
-    'content_prices', 'playlists', 'playlist_episodes', 'playlist_prices']::regclass[]) AS t;
-CREATE POLICY contents_read ON contents FOR SELECT USING (
-    tenant_id = (SELECT app_tenant_id())
-    AND ((SELECT app_is_staff()) OR (is_published AND is_available AND (SELECT app_is_known()))));
-CREATE POLICY contents_write ON contents FOR ALL
-    USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))
-    WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()));
-
--- Shelves (categories, genres, playlists) are public within their tenant and kept by staff.
-DO $$
-DECLARE shelf text;
-BEGIN
-    FOREACH shelf IN ARRAY ARRAY['categories', 'genres', 'playlists'] LOOP
-        EXECUTE format('CREATE POLICY %1$s_read ON %1$s FOR SELECT
-            USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_known()))', shelf);
-        EXECUTE format('CREATE POLICY %1$s_write ON %1$s FOR ALL
-            USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))
-            WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))', shelf);
-    END LOOP;
-END $$;
-
--- What hangs on a content or playlist is seen by whoever sees that parent (the sub-select obeys the parent's own policy).
-DO $$
-DECLARE child record;
-BEGIN
-    FOR child IN SELECT * FROM (VALUES ('content_categories', 'contents', 'content_id'), ('content_genres', 'contents', 'content_id'),
-        ('content_prices', 'contents', 'content_id'), ('playlist_episodes', 'playlists', 'playlist_id'),
-        ('playlist_prices', 'playlists', 'playlist_id')) AS v (name, parent, key) LOOP
-        EXECUTE format('CREATE POLICY %1$s_read ON %1$s FOR SELECT
-            USING (EXISTS (SELECT FROM %2$s WHERE %2$s.id = %1$s.%3$s))', child.name, child.parent, child.key);
-        EXECUTE format('CREATE POLICY %1$s_write ON %1$s FOR ALL
-            USING ((SELECT app_is_staff()) AND EXISTS (SELECT FROM %2$s WHERE %2$s.id = %1$s.%3$s))
-            WITH CHECK ((SELECT app_is_staff()) AND EXISTS (SELECT FROM %2$s WHERE %2$s.id = %1$s.%3$s))',
-            child.name, child.parent, child.key);
-    END LOOP;
-END $$;
+SELECT admit('contents', '@staff OR (is_published AND is_available AND @known)', '@staff');
+SELECT admit(shelf, '@known', '@staff') FROM unnest(ARRAY['categories', 'genres', 'playlists', 'playlist_prices']::regclass[]) AS shelf;
+SELECT admit(part, '@staff OR (is_public AND @known)', '@staff')
+FROM unnest(ARRAY['content_categories', 'content_genres', 'content_prices', 'playlist_episodes']::regclass[]) AS part;

@@ -16,6 +16,16 @@ EXCEPTION
         RAISE NOTICE 'role penstock_app is missing and may not be created here: grants to it are left out';
 END $$;
 
+-- Exclusion constraints on uuid and text need btree_gist; searching for parts of words is quicker with pg_trgm, where there is one.
+CREATE EXTENSION IF NOT EXISTS btree_gist;
+DO $$
+BEGIN
+    CREATE EXTENSION IF NOT EXISTS pg_trgm;
+EXCEPTION
+    WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+        RAISE NOTICE 'pg_trgm is not to be had here: its indexes are left out';
+END $$;
+
 -- RFC 9562 version 7: time-ordered keys keep B-tree inserts at the right edge.
 -- PostgreSQL 18 has it built in; before that it is made from a random one.
 DO $$
@@ -37,7 +47,10 @@ BEGIN
 END $$;
 
 CREATE FUNCTION app_tenant_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
-$$ SELECT nullif(current_setting('app.tenant_id', true), '')::uuid $$;
+$$ SELECT coalesce(nullif(current_setting('app.tenant_id', true), ''), nullif(current_setting('app.current_tenant', true), ''),
+                   nullif(current_setting('app.current_tenant_id', true), ''))::uuid $$;
+COMMENT ON FUNCTION app_tenant_id() IS
+    'Reads app.tenant_id, else app.current_tenant or app.current_tenant_id, the names that podcast installations set.';
 
 CREATE FUNCTION app_user_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT nullif(current_setting('app.user_id', true), '')::uuid $$;
@@ -57,20 +70,13 @@ $$ SELECT app_role() IN ('anon', 'authenticated', 'staff', 'service_role') $$;
 COMMENT ON FUNCTION app_is_service() IS 'The product''s own processes (worker, drain, sign-in): not a person.';
 
 CREATE FUNCTION set_tenant_context(tenant uuid) RETURNS void LANGUAGE sql AS
-$$ SELECT set_config('app.tenant_id', tenant::text, true) $$;
+$$ SELECT set_config(name, tenant::text, true) FROM unnest(ARRAY['app.tenant_id', 'app.current_tenant', 'app.current_tenant_id']) AS name $$;
 COMMENT ON FUNCTION set_tenant_context(uuid) IS 'Names the tenant for the rest of the transaction.';
 
 CREATE FUNCTION touch_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.updated_at := now();
     RETURN NEW;
-END $$;
-
--- One place that switches row-level security on, so no table can have half of it.
-CREATE FUNCTION protect_table(target regclass) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
-    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);
 END $$;
 
 -- A legal move of a state machine is a row of the argument list: 'from>to'.
@@ -86,3 +92,42 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+
+-- A rule that no constraint can say, refused the way a constraint would.
+CREATE FUNCTION break_rule(rule text, message text, hint text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = 'check_violation', CONSTRAINT = rule, HINT = coalesce(hint, '');
+END $$;
+
+-- The moment at which a column took its present value.
+CREATE FUNCTION stamp_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF to_jsonb(NEW) -> TG_ARGV[0] IS DISTINCT FROM to_jsonb(OLD) -> TG_ARGV[0] THEN
+        NEW := jsonb_populate_record(NEW, jsonb_build_object(TG_ARGV[1], now()));
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION stamp_change() IS 'Arguments: the column watched, the column that gets now() when it changes.';
+
+-- What a rule looks up lies past what the person who set it off may see. Such a function takes the service's part for its own
+-- queries and gives it back; an error on the way takes the setting back with everything else.
+-- (A SET clause would do the same, and only a superuser may write one for a setting of one's own.)
+CREATE FUNCTION act_as(role text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('app.role', role, true);
+END $$;
+CREATE FUNCTION act_as_service() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    was text := coalesce(current_setting('app.role', true), '');
+BEGIN
+    PERFORM set_config('app.role', 'service_role', true);
+    RETURN was;
+END $$;
+
+-- A part belongs to the tenant of its whole, also where a loader or an operator names none.
+CREATE FUNCTION take_tenant_of() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT tenant_id FROM %I WHERE id = $1', TG_ARGV[0]) INTO NEW.tenant_id USING (to_jsonb(NEW) ->> TG_ARGV[1])::uuid;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION take_tenant_of() IS 'Arguments: the table of the whole, the column that points at it.';

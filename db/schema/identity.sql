@@ -32,6 +32,9 @@ CREATE TABLE users (
 );
 CREATE UNIQUE INDEX users__email_unique ON users (lower(email));
 CREATE UNIQUE INDEX users__username_unique ON users (lower(username));
+CREATE INDEX users_role_idx ON users (role);
+CREATE INDEX users_status_idx ON users (status);
+CREATE INDEX users_email_verified_idx ON users (email) WHERE email_verified;
 COMMENT ON INDEX users__email_unique IS 'One account per mailbox, however it is capitalised.';
 COMMENT ON COLUMN users.role IS 'Platform role; a role inside one tenant is on memberships.';
 CREATE TRIGGER users_touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -57,6 +60,7 @@ CREATE TABLE user_profiles (
     social_facebook    text,
     social_twitter     text,
     social_linkedin    text,
+    preferences        jsonb NOT NULL DEFAULT '{}' CONSTRAINT user_profiles__preferences_object CHECK (jsonb_typeof(preferences) = 'object'),
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now()
 );
@@ -83,6 +87,8 @@ CREATE TABLE accounts (
     CONSTRAINT accounts__credential_has_password CHECK (provider_id <> 'credential' OR password IS NOT NULL)
 );
 CREATE INDEX accounts_user_id_idx ON accounts (user_id);
+CREATE UNIQUE INDEX accounts__one_primary ON accounts (user_id) WHERE is_primary;
+COMMENT ON INDEX accounts__one_primary IS 'One way in is the one that mails and screens speak of.';
 COMMENT ON COLUMN accounts.password IS 'argon2id hash, for provider_id = credential.';
 CREATE TRIGGER accounts_touch BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 

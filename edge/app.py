@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 import structlog
@@ -44,7 +45,9 @@ from edge.lane.learned import Learned
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
+from edge.progress.intake import Intake
 from edge.progress.stream import IntakeStream
+from edge.progress.write import write_beats
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
 from edge.tokens.leases import Leases
@@ -71,6 +74,7 @@ class Edge:
     gate: Gate
     sessions: Sessions
     entitlements: Entitlements
+    intake: Intake
     batcher: Batcher
     cache: ByteCache[StoredObject]
     partials: Partials
@@ -109,6 +113,7 @@ class Edge:
     async def _stop(self, app: web.Application) -> None:
         self.stopping.set()
         await self.batcher.stop()
+        await self.intake.close()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -204,7 +209,8 @@ async def open_edge(settings: Settings) -> Edge:
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
     sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
-    batcher = Batcher(IntakeStream(redis, breaker).add)
+    intake = Intake(IntakeStream(redis, breaker), partial(write_beats, database))
+    batcher = Batcher(intake.store)
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
     cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
@@ -243,6 +249,7 @@ async def open_edge(settings: Settings) -> Edge:
         gate,
         sessions,
         entitlements,
+        intake,
         batcher,
         cache,
         partials,

@@ -47,6 +47,10 @@ class IntakeStream:
         packed = _encoder.encode(beats)
         await self._breaker.call(lambda: self._redis.xadd(STREAM, {FIELD: packed}))
 
+    async def ping(self) -> None:
+        """Returns when Redis answers. Raises RedisDown."""
+        await self._breaker.call(self._redis.ping)
+
 
 class DrainStream:
     """The reading side: one named consumer of the group. `redis` must be a blocking client."""

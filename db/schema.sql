@@ -9,6 +9,7 @@
 \ir schema/media.sql
 \ir schema/commerce.sql
 \ir schema/playback.sql
+\ir schema/playback_views.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
 \ir schema/grants.sql

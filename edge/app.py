@@ -45,7 +45,9 @@ from edge.lane.learned import Learned
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
+from edge.progress.fold import rules_from
 from edge.progress.intake import Intake
+from edge.progress.newest import NewestPositions
 from edge.progress.stream import IntakeStream
 from edge.progress.write import write_beats
 from edge.tokens.entitlements import Entitlements
@@ -209,7 +211,10 @@ async def open_edge(settings: Settings) -> Edge:
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
     sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
-    intake = Intake(IntakeStream(redis, breaker), partial(write_beats, database))
+    rules = rules_from(settings)
+    stream = IntakeStream(redis, breaker, settings.progress_partitions, rules)
+    intake = Intake(stream, partial(write_beats, database, rules))
+    newest = NewestPositions(redis, breaker, settings.progress_partitions)
     batcher = Batcher(intake.store)
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
@@ -223,8 +228,8 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
-        PlayFace(database, gate, grants, leases, entitlements).routes(),
-        MineFace(database, gate).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, newest).routes(),
+        MineFace(database, gate, newest).routes(),
         rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
         auth.routes(
             database=database,

@@ -15,6 +15,7 @@ from core.database import Database
 from core.redis_client import Breaker, Redis, connect
 from edge.local.valkey import EmbeddedValkey
 from edge.progress.beat import Beat
+from edge.progress.fold import DEFAULT_RULES
 from edge.progress.intake import Intake
 from edge.progress.stream import IntakeStream
 from edge.progress.write import write_beats
@@ -46,7 +47,7 @@ async def client(own_valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def intake(client: Redis, database: Database) -> AsyncIterator[Intake]:
-    made = Intake(IntakeStream(client, Breaker()), partial(write_beats, database))
+    made = Intake(IntakeStream(client, Breaker()), partial(write_beats, database, DEFAULT_RULES))
     yield made
     await made.close()
 

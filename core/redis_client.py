@@ -58,7 +58,7 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
         if kind == "cluster":
             nodes = [ClusterNode(host, port) for host, port in hosts]
             # The same commands; what a cluster lacks (several slots in one step) no caller uses.
-            return cast("Redis", RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=2, **options))
+            return cast("Redis", RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 2), **options))
         return _through_sentinels(hosts, urlsplit(url).path, options)
     pool = BlockingConnectionPool.from_url(
         url,

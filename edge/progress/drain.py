@@ -119,16 +119,16 @@ class Lane:
                 held.append(Held(entry, entry.beats()))
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 await self._bury(entry, f"unreadable: {error}", 1)
-        if not held:
-            return
-        try:
-            await self._write(held)
-        except (DatabaseDown, RedisError, OSError, TimeoutError):
-            raise
-        except Exception as error:
-            log.warning("drain_batch_refused", entries=len(held), error=_said(error))
-            for one in held:
-                await self._settle_alone(one)
+        if len(held) > 1:
+            try:
+                await self._write(held)
+                return
+            except (DatabaseDown, RedisError, OSError, TimeoutError):
+                raise
+            except Exception as error:
+                log.warning("drain_batch_refused", entries=len(held), error=_said(error))
+        for one in held:
+            await self._settle_alone(one)
 
     async def _settle_alone(self, held: Held) -> None:
         """One entry; when it fails for reasons of its own it is left for a later claim, until that has been often enough."""

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["Breaker", "Redis", "RedisDown", "RedisError", "ResponseError", "connect"]
+__all__ = ["Breaker", "NoScriptError", "Redis", "RedisDown", "RedisError", "ResponseError", "connect"]
 
 ANSWER_S = 0.7
 """Waiting for a free connection included; a heartbeat's `appendfsync always` takes its disk's time."""
@@ -35,7 +38,28 @@ class RedisDown(Exception):  # noqa: N818 - states the fact
 
 
 def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> Redis:
-    """A client on `url`; `blocking` for a consumer that waits in XREADGROUP."""
+    """A client on `url`; `blocking` for a consumer that waits in XREADGROUP.
+
+    redis://, rediss://, unix://                     one server
+    redis+sentinel://host:26379,host/service/0       the master that these sentinels name
+    redis+cluster://host:7000,host:7001              a cluster, found through any of these nodes; rediss+... with TLS
+    """
+    scheme, _, kind = urlsplit(url).scheme.partition("+")
+    if kind:
+        hosts, options = _several(url, default_port=26379 if kind == "sentinel" else 6379)
+        options |= {
+            "socket_timeout": None if blocking else 2.0,
+            "socket_connect_timeout": 1.0,
+            "max_connections": max_connections,
+            "health_check_interval": 0,
+        }
+        if scheme == "rediss":
+            options["ssl"] = True
+        if kind == "cluster":
+            nodes = [ClusterNode(host, port) for host, port in hosts]
+            # The same commands; what a cluster lacks (several slots in one step) no caller uses.
+            return cast("Redis", RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 2), **options))
+        return _through_sentinels(hosts, urlsplit(url).path, options)
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
@@ -48,6 +72,30 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
     )
     # from_pool: closing the client closes its connections too
     return Redis.from_pool(pool)
+
+
+def _several(url: str, *, default_port: int) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    """Hosts with ports, and the credentials, of a URL that names several servers."""
+    credentials, _, names = urlsplit(url).netloc.rpartition("@")
+    hosts = []
+    for name in names.split(","):
+        one = urlsplit(f"//{name}")
+        hosts.append((one.hostname or "localhost", one.port or default_port))
+    options: dict[str, Any] = {}
+    if credentials:
+        user, _, password = credentials.partition(":")
+        options = {"username": unquote(user) or None, "password": unquote(password) or None}
+    return hosts, options
+
+
+def _through_sentinels(hosts: list[tuple[str, int]], path: str, options: dict[str, Any]) -> Redis:
+    service, _, number = path.strip("/").partition("/")
+    made: Any = Sentinel  # its constructor has no annotations
+    sentinels = made(hosts, sentinel_kwargs={"socket_timeout": 1.0, "socket_connect_timeout": 1.0})
+    return cast(
+        "Redis",
+        sentinels.master_for(service or "mymaster", db=int(number or 0), retry=Retry(NoBackoff(), 0), **options),
+    )
 
 
 class Breaker:
@@ -85,14 +133,16 @@ class Breaker:
                 if self._clock() - now < ANSWER_S + STALL_S:
                     raise
                 answer = await _in_time(function)
-        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as error:
+        except (RedisConnectionError, RedisTimeoutError, RedisClusterException, OSError, TimeoutError) as error:
             # Somebody else was answered while this call waited: the server is slow or busy, not away.
             if not (isinstance(error, TimeoutError) and self._answered_at > now):
                 self._open_until = self._clock() + BREAKER_OPEN_S
                 self.trips += 1
             raise RedisDown(str(error) or type(error).__name__) from error
         except RedisError as error:
-            if str(error).startswith(("MISCONF", "READONLY", "LOADING", "OOM", "CLUSTERDOWN", "MASTERDOWN")):
+            if str(error).startswith(
+                ("MISCONF", "READONLY", "LOADING", "OOM", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
+            ):
                 raise RedisDown(str(error)) from error
             raise
         self._open_until = 0.0

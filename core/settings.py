@@ -14,6 +14,13 @@ from core.keys import KeyRing, parse_ring
 
 Network = IPv4Network | IPv6Network
 
+REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    *(f"redis{s}+{kind}" for s in ("", "s") for kind in ("sentinel", "cluster")),
+)
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,6 +57,12 @@ class Settings:
     """A session that is used from two networks at once counts as two."""
     accel: str | None
     """The internal address below which nginx serves the store's files; None: we send them."""
+    progress_partitions: int
+    complete_percent: int
+    complete_tail_s: int
+    short_play_s: int
+    views_keep_months: int
+    """0: for ever."""
 
     @property
     def logs(self) -> Path:
@@ -84,7 +97,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         owner_database_url=_url(
             env, "PENSTOCK_OWNER_DATABASE_URL", ("postgresql", "postgres"), "postgresql://owner:password@host/database"
         ),
-        redis_url=_url(env, "PENSTOCK_REDIS_URL", ("redis", "rediss", "unix"), "redis://host:6379/0"),
+        redis_url=_url(env, "PENSTOCK_REDIS_URL", REDIS_SCHEMES, "redis://host:6379/0"),
         store_url=store_url,
         ffmpeg=_ffmpeg(env.get("PENSTOCK_FFMPEG")),
         secret_keys=_ring(env.get("PENSTOCK_SECRET_KEYS")),
@@ -97,6 +110,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),
         bind_ip=_choice(env, "PENSTOCK_BIND_IP", ("off", "soft")) == "soft",
         accel=_accel(env.get("PENSTOCK_ACCEL"), store_url),
+        progress_partitions=_count(env, "PENSTOCK_PROGRESS_PARTITIONS", default=4, most=256),
+        complete_percent=_count(env, "PENSTOCK_COMPLETE_PERCENT", default=95, most=100),
+        complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
+        short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
+        views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
     )
 
 
@@ -124,11 +142,11 @@ def _listen(text: str) -> tuple[str, int]:
     return match.group(1) or match.group(2), int(match.group(3))
 
 
-def _count(env: Mapping[str, str], variable: str, *, default: int, most: int) -> int:
+def _count(env: Mapping[str, str], variable: str, *, default: int, most: int, least: int | None = None) -> int:
     text = env.get(variable, "").strip()
     if not text:
         return default
-    least = min(1, default)
+    least = min(1, default) if least is None else least
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise SettingsError(
             variable, f"{text!r} is not a number from {least} to {most}", f"Unset it for the default, {default}."

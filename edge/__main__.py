@@ -28,6 +28,7 @@ from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
 from edge.progress.drain import Drain
+from edge.progress.fold import rules_from
 
 log = structlog.get_logger("edge")
 
@@ -81,9 +82,12 @@ async def drain(settings: Settings) -> None:
         raise SettingsError(
             "PENSTOCK_DATABASE_URL", "PENSTOCK_REDIS_URL must be set too", "Or start it with `./penstock up`."
         )
-    database = await Database.connect(settings.database_url, name="drain", max_size=2)
-    redis = connect(settings.redis_url, blocking=True, max_connections=4)
-    worker = Drain(database, redis)
+    lanes = settings.progress_partitions
+    database = await Database.connect(settings.database_url, name="drain", max_size=min(lanes, 7) + 1)
+    redis = connect(settings.redis_url, blocking=True, max_connections=256 + 16)
+    worker = Drain(
+        database, redis, partitions=lanes, rules=rules_from(settings), keep_months=settings.views_keep_months
+    )
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     waiting = asyncio.create_task(_signalled(stop))

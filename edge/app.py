@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 import structlog
@@ -44,7 +45,11 @@ from edge.lane.learned import Learned
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
+from edge.progress.fold import rules_from
+from edge.progress.intake import Intake
+from edge.progress.newest import NewestPositions
 from edge.progress.stream import IntakeStream
+from edge.progress.write import write_beats
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
 from edge.tokens.leases import Leases
@@ -71,6 +76,7 @@ class Edge:
     gate: Gate
     sessions: Sessions
     entitlements: Entitlements
+    intake: Intake
     batcher: Batcher
     cache: ByteCache[StoredObject]
     partials: Partials
@@ -109,6 +115,7 @@ class Edge:
     async def _stop(self, app: web.Application) -> None:
         self.stopping.set()
         await self.batcher.stop()
+        await self.intake.close()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -205,7 +212,11 @@ async def open_edge(settings: Settings) -> Edge:
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
     sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
-    batcher = Batcher(IntakeStream(redis, breaker).add)
+    rules = rules_from(settings)
+    stream = IntakeStream(redis, breaker, settings.progress_partitions, rules)
+    intake = Intake(stream, partial(write_beats, database, rules))
+    newest = NewestPositions(redis, breaker, settings.progress_partitions)
+    batcher = Batcher(intake.store)
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
     cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
@@ -219,8 +230,8 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
-        PlayFace(database, gate, grants, leases, entitlements).routes(),
-        MineFace(database, gate).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, newest).routes(),
+        MineFace(database, gate, newest).routes(),
         rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
         auth.routes(
             database=database,
@@ -245,6 +256,7 @@ async def open_edge(settings: Settings) -> Edge:
         gate,
         sessions,
         entitlements,
+        intake,
         batcher,
         cache,
         partials,

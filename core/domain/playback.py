@@ -13,6 +13,7 @@ from uuid import UUID
 
 from core.database import Row, Tx
 from core.domain.context import Context, Table
+from core.domain.playback_resume import END_SHARE, FreshPoint, decide_standing
 from core.queries import load
 
 SQL = load("core.domain", "playback.sql")
@@ -20,9 +21,16 @@ SQL = load("core.domain", "playback.sql")
 # TABLES
 # Which session wrote last, and its order, is the fold's own bookkeeping.
 TABLES = (
-    Table("watch_progress", hidden=frozenset({"session_id", "session_at", "seq", "beat_at"})),
-    Table("playlist_progress"),
+    Table(
+        "watch_progress",
+        hidden=frozenset(
+            {"session_id", "session_at", "seq", "beat_at", "newest_ms", "settled_ms", "settled_at", "settled_seq"}
+        ),
+    ),
+    Table("playlist_progress", hidden=frozenset({"watched_at"})),
     Table("content_views"),
+    Table("content_view_hours"),
+    Table("content_view_days"),
 )
 
 # STATES
@@ -37,7 +45,7 @@ def decide_resume_ms(position_ms: int | None, duration_ms: int, *, is_completed:
     """Where to begin: the last point, or the start when there is none, it is trivial, or all has been seen."""
     if position_ms is None or position_ms < RESUME_FROM_MS:
         return 0
-    if is_completed and position_ms >= duration_ms * 0.9:
+    if is_completed and position_ms >= duration_ms * END_SHARE:
         return 0
     return min(position_ms, max(0, duration_ms - 1_000))
 
@@ -87,19 +95,24 @@ async def entitlement(tx: Tx, user_id: UUID | None, content_id: UUID, now: datet
     return row
 
 
-async def playable(tx: Tx, content_id: UUID, user_id: UUID | None) -> Playable | None:
-    """The title, if it has a published generation."""
+async def playable(tx: Tx, content_id: UUID, user_id: UUID | None, fresh: FreshPoint | None = None) -> Playable | None:
+    """The title, if it has a published generation. `fresh`: where the person is known to be besides the tables."""
     row = await tx.one(SQL["playable_get"], content_id, user_id)
     if row is None:
         return None
+    stands = decide_standing(row, fresh)
     return Playable(
         title=row["title"],
         content_type=row["content_type"],
         generation=row["generation"],
         duration_ms=row["duration_ms"],
         has_video=row["has_video"],
-        resume_ms=decide_resume_ms(row["position_ms"], row["duration_ms"], is_completed=bool(row["is_completed"])),
-        is_completed=bool(row["is_completed"]),
+        resume_ms=decide_resume_ms(
+            stands.position_ms if stands else None,
+            row["duration_ms"],
+            is_completed=stands is not None and stands.is_completed,
+        ),
+        is_completed=stands is not None and stands.is_completed,
     )
 
 

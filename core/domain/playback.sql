@@ -5,7 +5,7 @@ SELECT allowed, reason, until, max_height, max_streams FROM entitlement($1::uuid
 -- name: playable_get one
 -- What /play tells about a title and where this person stands in it. $1 content, $2 user or null.
 SELECT c.title, c.content_type::text AS content_type, g.number AS generation, g.duration_ms, g.has_video,
-       w.position_ms, w.is_completed
+       w.position_ms, w.is_completed, w.beat_at, w.playlist_id, w.session_at, w.seq, w.settled_ms, w.settled_at
 FROM contents AS c
 JOIN generations AS g ON g.id = c.generation_id
 LEFT JOIN watch_progress AS w ON w.content_id = c.id AND w.user_id = $2::uuid
@@ -57,21 +57,6 @@ SELECT store_prefix FROM generations WHERE content_id = $1::uuid AND number = $2
 -- name: content_duration_get value
 -- The exact length of a title in milliseconds, if it can be played. $1 content.
 SELECT g.duration_ms FROM contents AS c JOIN generations AS g ON g.id = c.generation_id WHERE c.id = $1::uuid;
-
--- name: continue_watching_list many
--- What a person has begun and not finished, the latest first. $1 user, $2 how many, $3 how many to pass over.
-SELECT w.content_id, c.title, c.content_type::text AS content_type, w.position_ms, w.duration, w.updated_at, w.playlist_id,
-       c.thumbnail_image_id
-FROM watch_progress AS w
-JOIN contents AS c ON c.id = w.content_id AND c.is_published AND c.is_available
-WHERE w.user_id = $1::uuid AND NOT w.is_completed AND w.archived_at IS NULL
-ORDER BY w.updated_at DESC
-LIMIT $2 OFFSET $3;
-
--- name: progress_get one
--- Where a person stands in one title. $1 user, $2 content.
-SELECT content_id, position_ms, duration, is_completed, updated_at FROM watch_progress
-WHERE user_id = $1::uuid AND content_id = $2::uuid;
 
 -- name: public_picture_get one
 -- The stored object of a picture that some visible title shows. $1 file.

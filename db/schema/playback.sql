@@ -15,13 +15,19 @@ CREATE TABLE playback_sessions (
     end_reason  text,
     watched_ms  bigint NOT NULL DEFAULT 0,
     last_beat_at timestamptz,
+    seq         bigint NOT NULL DEFAULT -1,
+    position_ms bigint NOT NULL DEFAULT 0,
+    counted_ms  bigint,
+    is_bot      boolean NOT NULL DEFAULT false,
     CONSTRAINT playback_sessions__at_most_a_day CHECK (expires_at <= created_at + interval '24 hours')
-);
+) WITH (fillfactor = 70);
 CREATE INDEX playback_sessions_user_id_idx ON playback_sessions (user_id);
 CREATE INDEX playback_sessions_content_id_idx ON playback_sessions (content_id);
 CREATE INDEX playback_sessions_playlist_id_idx ON playback_sessions (playlist_id);
 CREATE INDEX playback_sessions_tenant_id_idx ON playback_sessions (tenant_id);
 CREATE INDEX playback_sessions_live_idx ON playback_sessions (expires_at) WHERE ended_at IS NULL;
+COMMENT ON COLUMN playback_sessions.position_ms IS 'Where the beat with the highest seq was.';
+COMMENT ON COLUMN playback_sessions.counted_ms IS 'The watched time that its view was last written with; null: no view yet.';
 COMMENT ON TABLE playback_sessions IS 'One press of play. Its lease lives in Redis; a null user is a guest watching free content.';
 
 CREATE TABLE streaming_tokens (
@@ -52,6 +58,10 @@ CREATE TABLE watch_progress (
     last_position bigint NOT NULL CONSTRAINT watch_progress__position_not_negative CHECK (last_position >= 0),
     duration      bigint NOT NULL,
     position_ms   bigint NOT NULL DEFAULT 0,
+    newest_ms     bigint NOT NULL DEFAULT 0,
+    settled_ms    bigint,
+    settled_at    timestamptz,
+    settled_seq   bigint,
     watched_ms    bigint NOT NULL DEFAULT 0,
     is_completed  boolean NOT NULL DEFAULT false,
     completed_at  timestamptz,
@@ -65,13 +75,15 @@ CREATE TABLE watch_progress (
     updated_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT watch_progress__once UNIQUE (user_id, content_id),
     CONSTRAINT watch_progress__within_duration CHECK (last_position <= duration)
-);
+) WITH (fillfactor = 70);
 CREATE INDEX watch_progress_user_id_idx ON watch_progress (user_id);
 CREATE INDEX watch_progress_content_id_idx ON watch_progress (content_id);
 CREATE INDEX watch_progress_completed_idx ON watch_progress (user_id, is_completed);
 CREATE INDEX watch_progress_playlist_id_idx ON watch_progress (playlist_id);
 CREATE INDEX watch_progress_tenant_id_idx ON watch_progress (tenant_id);
 COMMENT ON COLUMN watch_progress.last_position IS 'Seconds; position_ms has the exact point.';
+COMMENT ON COLUMN watch_progress.newest_ms IS 'Where the newest session is, however short; the resume point when nothing is lost by it.';
+COMMENT ON COLUMN watch_progress.settled_ms IS 'Where the newest session is that has played long enough to be meant.';
 COMMENT ON COLUMN watch_progress.session_at IS 'When the session that wrote last began: an older session never moves a newer one''s point.';
 COMMENT ON COLUMN watch_progress.archived_at IS 'Set when the content was deleted; the record stays.';
 
@@ -89,6 +101,7 @@ CREATE TABLE playlist_progress (
     content_id        uuid NOT NULL REFERENCES contents ON DELETE CASCADE,
     user_id           uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     is_latest_watched boolean NOT NULL DEFAULT false,
+    watched_at        timestamptz,
     updated_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT playlist_progress__once UNIQUE (user_id, playlist_id, content_id)
 );
@@ -97,6 +110,7 @@ CREATE INDEX playlist_progress_user_id_idx ON playlist_progress (user_id);
 CREATE INDEX playlist_progress_content_id_idx ON playlist_progress (content_id);
 CREATE INDEX playlist_progress_latest_idx ON playlist_progress (user_id, playlist_id, is_latest_watched);
 CREATE UNIQUE INDEX playlist_progress__one_latest ON playlist_progress (user_id, playlist_id) WHERE is_latest_watched;
+COMMENT ON COLUMN playlist_progress.watched_at IS 'When the last session that played this episode began.';
 COMMENT ON INDEX playlist_progress__one_latest IS 'A series has one resume point per person.';
 
 CREATE TABLE content_views (
@@ -147,16 +161,27 @@ BEGIN
 END $$;
 SELECT ensure_month_partitions('content_views', (now() - interval '2 months')::date, 14);
 
--- Set-based: one statement per batch of views, whatever its size.
-CREATE FUNCTION content_views_count() RETURNS trigger LANGUAGE plpgsql AS $$
+-- What is older than `before` leaves the parent and stays as a table of its own, to be archived or dropped by whoever runs the place.
+CREATE FUNCTION detach_month_partitions(parent regclass, before date) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    part regclass;
+    gone integer := 0;
 BEGIN
-    UPDATE contents SET view_count = view_count + added.views
-    FROM (SELECT content_id, count(*) AS views FROM fresh GROUP BY content_id ORDER BY content_id) AS added
-    WHERE contents.id = added.content_id;
-    RETURN NULL;
+    IF NOT app_is_service() THEN
+        RAISE EXCEPTION 'only the drain keeps partitions' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    FOR part IN
+        SELECT i.inhrelid::regclass FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+        WHERE i.inhparent = parent AND c.relname ~ '_[0-9]{6}$'
+          AND to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month' <= date_trunc('month', before)
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', parent, part);
+        gone := gone + 1;
+    END LOOP;
+    RETURN gone;
 END $$;
-CREATE TRIGGER content_views_count AFTER INSERT ON content_views REFERENCING NEW TABLE AS fresh
-    FOR EACH STATEMENT EXECUTE FUNCTION content_views_count();
 
 SELECT protect_table(t) FROM unnest(ARRAY['playback_sessions', 'streaming_tokens', 'watch_progress', 'playlist_progress',
     'content_views', 'beat_ledger']::regclass[]) AS t;

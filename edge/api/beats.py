@@ -16,6 +16,7 @@ from edge.api.bodies import read_body
 from edge.api.observe import BEATS
 from edge.progress.batcher import Batcher
 from edge.progress.beat import MAX_BODY_BYTES, Beat, Source, WireBeat, check, decode
+from edge.progress.bots import is_bot
 from edge.tokens.grant import Claims, Grants
 
 TYPES = frozenset({"application/json", "text/plain", "application/octet-stream"})
@@ -54,17 +55,18 @@ class BeatFace:
 
     async def _checked(self, request: web.Request, token: str | None, wire: list[WireBeat], prefix: str) -> list[Beat]:
         now = time.time()
+        crawls = is_bot(request.headers.get(hdrs.USER_AGENT, ""))
         if token is None:
             scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
             # A playback token starts with a key id and has two dots, as an access token (a JWT) does; only ours verifies.
             token = value if scheme.lower() == "bearer" and not value.startswith("eyJ") else None
         if token is not None:
-            return check(wire, _source(self._claims(token, now)), prefix, now)
+            return check(wire, _source(self._claims(token, now), crawls), prefix, now)
         viewer = (await self.gate.require_user(request)).viewer
         beats: list[Beat] = []
         for number, beat in enumerate(wire):
             at = f"{prefix}[{number}]" if prefix else ""
-            beats += check([beat], await self._source_of(viewer, beat.content_id, at), "", now)
+            beats += check([beat], await self._source_of(viewer, beat.content_id, at, crawls), "", now)
         return beats
 
     def _claims(self, token: str, now: float) -> Claims:
@@ -74,15 +76,15 @@ class BeatFace:
         except Refusal as refusal:
             raise Refusal(BAD_PLAYBACK_TOKEN) from refusal
 
-    async def _source_of(self, viewer: Viewer, content_id: UUID, at: str) -> Source:
+    async def _source_of(self, viewer: Viewer, content_id: UUID, at: str, crawls: bool) -> Source:
         duration_ms = await self.find_duration(viewer.tenant_id, content_id)
         if duration_ms is None:
             raise Refusal(
                 CONTENT_NOT_FOUND,
                 faults=(Fault(f"{at}.content_id".removeprefix("."), "is no title that can be played"),),
             )
-        return Source(viewer.tenant_id, viewer.user_id, None, content_id, duration_ms)
+        return Source(viewer.tenant_id, viewer.user_id, None, content_id, duration_ms, crawls)
 
 
-def _source(claims: Claims) -> Source:
-    return Source(claims.tenant_id, claims.user_id, claims.session_id, claims.content_id, claims.duration_ms)
+def _source(claims: Claims, crawls: bool) -> Source:
+    return Source(claims.tenant_id, claims.user_id, claims.session_id, claims.content_id, claims.duration_ms, crawls)

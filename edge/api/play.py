@@ -22,6 +22,7 @@ from core.viewer import Viewer, service
 from edge.api.access import Gate
 from edge.api.bodies import read_struct
 from edge.api.observe import PLAYS
+from edge.progress.newest import NewestPositions
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from edge.tokens.grant import FIRST_USE_S, MAX_LIFE_S, Claims, Grants, device_mark, digest
 from edge.tokens.leases import Leases
@@ -48,6 +49,7 @@ class PlayFace:
     grants: Grants
     leases: Leases
     entitlements: Entitlements
+    newest: NewestPositions
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of this face."""
@@ -83,8 +85,10 @@ class PlayFace:
         limit = entitlement.max_streams or DEFAULT_STREAMS
         await self._take_place(viewer, device_id, limit, now, kick_oldest=asked.kick_oldest)
         moment = datetime.fromtimestamp(int(now), UTC)
+        # Before the transaction: what is drained in between is then in the rows.
+        fresh = await self.newest.of_title(viewer.user_id, content_id) if viewer.user_id else None
         async with self.database.transaction(service(viewer.tenant_id)) as tx:
-            title = await playback.playable(tx, content_id, viewer.user_id)
+            title = await playback.playable(tx, content_id, viewer.user_id, fresh)
             if title is None:
                 raise Refusal(CONTENT_NOT_READY, data={"reason": "not_ready"})
             claims = Claims(

@@ -156,6 +156,55 @@ def keys_retire(
     raise typer.Exit(run_retire(key_id, at_once=now, data=data))
 
 
+deadletters = typer.Typer(
+    help="Heartbeats that could not be written: list them, or `show`, `replay`, `drop`.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(deadletters, name="deadletters")
+Letters = Annotated[list[str] | None, typer.Argument(metavar="[LETTER]...", help="As `penstock deadletters` lists.")]
+Every = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+@deadletters.callback()
+def deadletters_list(
+    context: typer.Context,
+    data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="One line of JSON for each.")] = False,
+) -> None:
+    """Heartbeats that could not be written: list them, or `show`, `replay`, `drop`."""
+    from edge.cli.deadletters import run_list
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(run_list(data=data, as_json=json))
+    if data is not None:
+        os.environ["PENSTOCK_DATA"] = str(data.expanduser().absolute())
+
+
+@deadletters.command("show")
+def deadletters_show(letter: Annotated[str, typer.Argument(metavar="LETTER")], data: Data = None) -> None:
+    """Show one with the beats in it, as JSON."""
+    from edge.cli.deadletters import run_show
+
+    raise typer.Exit(run_show(letter, data=data))
+
+
+@deadletters.command("replay")
+def deadletters_replay(letters: Letters = None, every: Every = False, data: Data = None) -> None:
+    """Put them back into the stream, when what stood in their way is mended. No beat counts twice."""
+    from edge.cli.deadletters import run_replay
+
+    raise typer.Exit(run_replay(letters or [], every=every, data=data))
+
+
+@deadletters.command("drop")
+def deadletters_drop(letters: Letters = None, every: Every = False, data: Data = None) -> None:
+    """Delete them: their beats are lost."""
+    from edge.cli.deadletters import run_drop
+
+    raise typer.Exit(run_drop(letters or [], every=every, data=data))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(
     context: typer.Context,

@@ -129,6 +129,11 @@ class Installation:
             "PENSTOCK_TRUSTED_PROXIES": ",".join(map(str, settings.trusted_proxies)),
             "PENSTOCK_BIND_IP": "soft" if settings.bind_ip else "off",
             "PENSTOCK_ACCEL": settings.accel or "",
+            "PENSTOCK_PROGRESS_PARTITIONS": str(settings.progress_partitions),
+            "PENSTOCK_COMPLETE_PERCENT": str(settings.complete_percent),
+            "PENSTOCK_COMPLETE_TAIL_S": str(settings.complete_tail_s),
+            "PENSTOCK_SHORT_PLAY_S": str(settings.short_play_s),
+            "PENSTOCK_VIEWS_KEEP_MONTHS": str(settings.views_keep_months),
             "PYTHONUNBUFFERED": "1",
         }
 

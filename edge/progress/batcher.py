@@ -1,4 +1,4 @@
-"""Collects beats while the last batch is being made durable, then sends them all as one stream entry.
+"""Collects beats while the last batch is being made durable, then stores them all at once.
 
 No timer: the fsync of one batch is the time in which the next one gathers, so a quiet server answers at once and a busy
 one spends one fsync on hundreds of beats. Bounded; when full it says so and drops nothing it has accepted.
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import structlog
 
-from core.errors import INTAKE_FULL, Refusal
+from core.errors import INTAKE_FULL, TIMEOUT, Refusal
 from edge.progress.beat import Beat
 
 log = structlog.get_logger(__name__)
@@ -23,6 +23,8 @@ RETRY_AFTER_S = 2
 
 Store = Callable[[Sequence[Beat]], Awaitable[None]]
 """Makes beats durable, or raises."""
+Waiting = tuple[Sequence[Beat], asyncio.Future[None]]
+"""The beats of one request, and who waits for them."""
 
 
 class Batcher:
@@ -30,7 +32,7 @@ class Batcher:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._pending: list[tuple[Sequence[Beat], asyncio.Future[None]]] = []
+        self._pending: list[Waiting] = []
         self._pending_beats = 0
         self._wake = asyncio.Event()
         self._closing = False
@@ -56,40 +58,47 @@ class Batcher:
     async def _run(self) -> None:
         while True:
             await self._wake.wait()
-            taken, beats = self._take()
-            if not taken:
-                self._wake.clear()
-                if self._closing:
-                    return
+            taken = self._take()
+            if taken:
+                await self._settle(taken)
                 continue
-            failure: Refusal | None = None
-            try:
-                await self._store(beats)
-                self.batches += 1
-            except Exception as error:  # whatever it was, the waiters must hear of it
-                log.warning("beats_not_stored", beats=len(beats), error=f"{type(error).__name__}: {error}")
-                self.refused += len(beats)
-                failure = Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
-            for future in taken:
-                if not future.done():
-                    if failure is None:
-                        future.set_result(None)
-                    else:
-                        future.set_exception(failure)
+            self._wake.clear()
+            if self._closing:
+                return
 
-    def _take(self) -> tuple[list[asyncio.Future[None]], list[Beat]]:
-        futures: list[asyncio.Future[None]] = []
-        beats: list[Beat] = []
-        count = 0
-        for group, future in self._pending:
-            if beats and len(beats) + len(group) > MAX_BATCH:
+    async def _settle(self, taken: Sequence[Waiting]) -> None:
+        """Stores what was taken and tells every waiter. A batch refused for what is in it is tried group by group."""
+        beats = [beat for group, _ in taken for beat in group]
+        failure: Refusal | None = None
+        try:
+            await self._store(beats)
+            self.batches += 1
+        except Exception as error:  # whatever it was, the waiters must hear of it
+            log.warning("beats_not_stored", beats=len(beats), error=f"{type(error).__name__}: {error}")
+            if isinstance(error, Refusal) and error.code is not TIMEOUT and len(taken) > 1:
+                for waiting in taken:
+                    await self._settle([waiting])
+                return
+            self.refused += len(beats)
+            failure = Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
+        for _, future in taken:
+            if not future.done():
+                if failure is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(failure)
+
+    def _take(self) -> list[Waiting]:
+        beats = count = 0
+        for group, _ in self._pending:
+            if beats and beats + len(group) > MAX_BATCH:
                 break
-            beats.extend(group)
-            futures.append(future)
+            beats += len(group)
             count += 1
+        taken = self._pending[:count]
         del self._pending[:count]
-        self._pending_beats -= len(beats)
-        return futures, beats
+        self._pending_beats -= beats
+        return taken
 
     async def stop(self) -> None:
         """Takes no more, stores what was accepted, ends. Safe to call twice."""

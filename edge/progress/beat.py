@@ -17,6 +17,10 @@ MAX_BEATS = 100
 MAX_BODY_BYTES = 64 * 1024
 MAX_AHEAD_S = 300
 MAX_AGE_S = 7 * 24 * 3600
+# A clock this far off is wrong; less is the network, or a second's drift.
+CLOCK_SLACK_S = 10
+# Without `sent_at` a clock that is behind shows by beats from before their session; further off it is no matter of hours.
+MAX_BEHIND_S = 26 * 3600
 # Players report a last frame slightly past the container's duration.
 POSITION_SLACK_S = 1.0
 
@@ -38,6 +42,8 @@ class WireBeat(msgspec.Struct, frozen=True):
     device_type: Annotated[str, msgspec.Meta(max_length=32)] | None = None
     playlist_id: UUID | None = None
     session_id: UUID | None = None
+    sent_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """What the client's clock says when it sends, or sends again."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -63,6 +69,9 @@ class Beat(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     at_ms: int
     device_type: str | None
+    session_at_ms: int
+    """When the session began."""
+    is_bot: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class Source:
     session_id: UUID | None
     content_id: UUID | None
     duration_ms: int | None
+    is_bot: bool = False
 
 
 _many = msgspec.json.Decoder(Annotated[list[WireBeat], msgspec.Meta(min_length=1, max_length=MAX_BEATS)])
@@ -115,12 +125,27 @@ def _refusal(message: str, *, many: bool) -> Refusal:
 
 def check(beats: Sequence[WireBeat], source: Source, prefix: str, now: float) -> list[Beat]:
     """The beats as they go into the stream. Raises Refusal: all of them are taken, or none is."""
+    behind_s = clock_behind_s(beats, source.session_id, now)
     return [
-        _check_one(beat, source, f"{prefix}[{number}]." if prefix else "", now) for number, beat in enumerate(beats)
+        _check_one(beat, source, f"{prefix}[{number}]." if prefix else "", now, behind_s)
+        for number, beat in enumerate(beats)
     ]
 
 
-def _check_one(beat: WireBeat, source: Source, at_path: str, now: float) -> Beat:
+def clock_behind_s(beats: Sequence[WireBeat], session_id: UUID | None, now: float) -> float:
+    """How far the sender's clock is behind ours, when it does not say so itself (`sent_at`); 0 when that cannot be told.
+
+    No beat is older than its session, whose id carries our own time: one that claims to be comes from a clock that is
+    behind, and the newest of those sent together was made about now.
+    """
+    if session_id is None:
+        return 0.0
+    newest = max(beat.at.timestamp() for beat in beats)
+    before_s = (session_id.int >> 80) / 1000 - newest
+    return now - newest if CLOCK_SLACK_S < before_s <= MAX_BEHIND_S else 0.0
+
+
+def _check_one(beat: WireBeat, source: Source, at_path: str, now: float, behind_s: float) -> Beat:
     def refuse(field: str, why: str) -> Refusal:
         return Refusal(BAD_BEAT, f"{at_path}{field}: {why}", faults=(Fault(f"{at_path}{field}", why),))
 
@@ -137,10 +162,17 @@ def _check_one(beat: WireBeat, source: Source, at_path: str, now: float) -> Beat
     if beat.position_s * 1000 > duration_ms + POSITION_SLACK_S * 1000:
         raise refuse("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
     at = beat.at.timestamp()
+    if beat.sent_at is None:
+        at += behind_s
+    elif abs(off_s := now - beat.sent_at.timestamp()) > CLOCK_SLACK_S:
+        at += off_s
     if at > now + MAX_AHEAD_S:
         raise refuse("at", f"lies more than {MAX_AHEAD_S} s in the future")
     if at < now - MAX_AGE_S:
         raise refuse("at", f"is more than {MAX_AGE_S // 86400} days ago")
+    at_ms = int(min(at, now) * 1000)
+    # A session's id is a UUIDv7 of ours and carries its start. One that a client made up begins with each of its beats.
+    session_at_ms = min(session_id.int >> 80, int(now * 1000)) if session_id.version == 7 else at_ms
     return Beat(
         event_id=beat.event_id,
         session_id=session_id,
@@ -153,6 +185,8 @@ def _check_one(beat: WireBeat, source: Source, at_path: str, now: float) -> Beat
         watched_ms=round(beat.watched_s * 1000),
         event=beat.event,
         seq=beat.seq,
-        at_ms=int(at * 1000),
+        at_ms=max(at_ms, session_at_ms),
         device_type=beat.device_type,
+        session_at_ms=session_at_ms,
+        is_bot=source.is_bot,
     )

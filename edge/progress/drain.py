@@ -1,8 +1,8 @@
 """Moves beats from the stream into PostgreSQL: read, fold, commit, then acknowledge. Runs in as many processes as wanted.
 
-An entry is acknowledged only after the commit, so a death in between means it is read again, and the ledger makes that
-harmless. What fails for reasons of its own goes to the dead letters after `MAX_DELIVERIES`; what fails because a server is
-away waits for it.
+One lane for each part of the stream. An entry is acknowledged only after the commit, so a death in between means it is read
+again, and the ledger makes that harmless. What fails for reasons of its own is tried again by itself and goes to the dead
+letters after `MAX_TRIALS`; what fails because a server is away waits for it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from core.database import Database, DatabaseDown
 from core.errors import TIMEOUT, Refusal
-from core.ids import DEFAULT_TENANT
 from core.redis_client import Redis, RedisError, ResponseError
-from core.viewer import service
 from edge.progress.beat import Beat
-from edge.progress.stream import DrainStream, Entry
-from edge.progress.write import SQL, write_beats
+from edge.progress.fold import DEFAULT_RULES, Rules
+from edge.progress.keeper import Keeper
+from edge.progress.stream import DrainStream, Entry, partitions_in_use
+from edge.progress.write import write_beats
 
 log = structlog.get_logger(__name__)
 
@@ -35,94 +36,185 @@ BLOCK_MS = 1000
 # should not wait longer than that.
 CLAIM_IDLE_MS = 8_000
 CLAIM_EVERY_S = 2
-KEEP_EVERY_S = 3600
-MAX_DELIVERIES = 5
+MAX_TRIALS = 5
+# Handed out more often than this without an end: it may be what ends its readers.
+SUSPECT_DELIVERIES = 5
 BACK_OFF_S = 0.5
+LOOK_FOR_PARTS_S = 10
 
 
-class Drain:
-    """One consumer."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry and what is in it."""
 
-    def __init__(self, database: Database, redis: Redis) -> None:
+    entry: Entry
+    beats: Sequence[Beat]
+
+
+class Lane:
+    """One consumer of one part of the stream."""
+
+    def __init__(self, database: Database, stream: DrainStream, rules: Rules, stopping: asyncio.Event) -> None:
         self._database = database
-        self._stream = DrainStream(redis, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}")
-        self._stopping = asyncio.Event()
+        self._stream = stream
+        self._rules = rules
+        self._stopping = stopping
         self._unfinished: list[Entry] = []
+        self._opened = False
+        self._claimed_at = -float("inf")
         self.beats = 0
         self.buried = 0
 
-    def stop(self) -> None:
-        """Ends after the batch in hand."""
-        self._stopping.set()
-
     async def run(self) -> None:
-        """Until `stop`; survives the absence of either server."""
-        opened = False
-        claimed_at = kept_at = -float("inf")
+        """Until told to stop; survives the absence of either server."""
         while not self._stopping.is_set():
             try:
-                if not opened:
-                    await self._stream.open()
-                    opened = True
-                now = time.monotonic()
-                if now - kept_at > KEEP_EVERY_S:
-                    await self._keep()
-                    kept_at = now
-                entries = self._unfinished
-                if not entries and now - claimed_at > CLAIM_EVERY_S:
-                    entries = await self._stream.claim(READ_ENTRIES, CLAIM_IDLE_MS)
-                    claimed_at = now
-                self._unfinished = entries or await self._stream.read(READ_ENTRIES, BLOCK_MS)
-                if self._unfinished:
-                    await self._settle(self._unfinished)
-                    self._unfinished = []
+                await self._step()
             except ResponseError as error:
                 # NOGROUP: the stream was emptied under us, by a restore or a flush.
-                opened = False
-                log.warning("drain_stream", error=str(error))
-                await self._pause()
+                self._opened = False
+                log.warning("drain_stream", stream=self._stream.key, error=str(error))
+                await pause(self._stopping)
             except (DatabaseDown, RedisError, OSError, TimeoutError) as error:
                 log.warning("drain_waits", error=f"{type(error).__name__}: {error}")
-                await self._pause()
+                await pause(self._stopping)
         with suppress(RedisError, OSError):
             await self._stream.leave()
 
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(BACK_OFF_S):
-                await self._stopping.wait()
+    async def _step(self) -> None:
+        if not self._opened:
+            await self._stream.open()
+            self._opened = True
+        if not self._unfinished:
+            self._unfinished = await self._claim() or await self._stream.read(READ_ENTRIES, BLOCK_MS)
+        if self._unfinished:
+            await self._settle(self._unfinished)
+            self._unfinished = []
 
-    async def _keep(self) -> None:
-        async with self._database.transaction(service(DEFAULT_TENANT)) as tx:
-            await tx.value(SQL["views_partitions_ensure"])
-            await tx.run(SQL["ledger_forget_old"])
+    async def _claim(self) -> list[Entry]:
+        """What others have left undone. Not while PostgreSQL is away: entries would only wander between drains."""
+        now = time.monotonic()
+        if now - self._claimed_at < CLAIM_EVERY_S or self._database.is_away:
+            return []
+        self._claimed_at = now
+        claimed = await self._stream.claim(READ_ENTRIES, CLAIM_IDLE_MS)
+        return [entry for entry in claimed if not await self._is_given_up(entry)]
+
+    async def _is_given_up(self, entry: Entry) -> bool:
+        """Whether this entry has been handed out so often that it is set aside: counted before it can end us, too."""
+        deliveries = await self._stream.deliveries(entry)
+        if deliveries <= SUSPECT_DELIVERIES or not await self._database.alive():
+            return False
+        trials = await self._stream.failed(entry)
+        if trials <= MAX_TRIALS:
+            return False
+        await self._bury(entry, f"handed out {deliveries} times, and nobody came to its end", trials)
+        return True
 
     async def _settle(self, entries: Sequence[Entry]) -> None:
         """Commits and acknowledges `entries`; a poisonous one among them is found by taking them one at a time."""
-        readable: list[tuple[Entry, list[Beat]]] = []
+        held: list[Held] = []
         for entry in entries:
             try:
-                readable.append((entry, entry.beats()))
+                held.append(Held(entry, entry.beats()))
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                await self._bury(entry, f"unreadable: {error}")
-        if not readable:
-            return
+                await self._bury(entry, f"unreadable: {error}", 1)
+        if len(held) > 1:
+            try:
+                await self._write(held)
+                return
+            except (DatabaseDown, RedisError, OSError, TimeoutError):
+                raise
+            except Exception as error:
+                log.warning("drain_batch_refused", entries=len(held), error=_said(error))
+        for one in held:
+            await self._settle_alone(one)
+
+    async def _settle_alone(self, held: Held) -> None:
+        """One entry; when it fails for reasons of its own it is left for a later claim, until that has been often enough."""
         try:
-            self.beats += await write_beats(self._database, [beat for _, beats in readable for beat in beats])
-            await self._stream.done([entry for entry, _ in readable])
-            return
+            await self._write([held])
+        except (DatabaseDown, RedisError, OSError, TimeoutError):
+            raise
+        except Exception as error:
+            trials = await self._stream.failed(held.entry)
+            log.warning("drain_entry_refused", entry=held.entry.id.decode(), trials=trials, error=_said(error))
+            if trials >= MAX_TRIALS:
+                await self._bury(held.entry, _said(error), trials)
+
+    async def _write(self, held: Sequence[Held]) -> None:
+        beats = [beat for one in held for beat in one.beats]
+        try:
+            self.beats += await write_beats(self._database, self._rules, beats)
         except Refusal as refusal:
             if refusal.code is TIMEOUT:
                 raise DatabaseDown("a batch timed out") from refusal
-            log.warning("drain_batch_refused", entries=len(readable), error=str(refusal), details=refusal.details)
-        for entry, beats in readable:
-            try:
-                self.beats += await write_beats(self._database, beats)
-                await self._stream.done([entry])
-            except Refusal as refusal:
-                await self._bury(entry, f"{refusal}")
+            raise
+        await self._stream.done([one.entry for one in held], beats)
 
-    async def _bury(self, entry: Entry, reason: str) -> None:
-        self.buried += 1
-        log.error("beat_entry_dead", entry=entry.id.decode(), reason=reason)
-        await self._stream.bury(entry, reason)
+    async def _bury(self, entry: Entry, reason: str, trials: int) -> None:
+        if await self._stream.bury(entry, reason, trials, int(time.time() * 1000)):
+            self.buried += 1
+            log.error("beat_entry_dead", stream=self._stream.key, entry=entry.id.decode(), reason=reason, trials=trials)
+
+
+class Drain:
+    """A process's lanes, and the keeping of the tables they write."""
+
+    def __init__(
+        self,
+        database: Database,
+        redis: Redis,
+        *,
+        partitions: int = 1,
+        rules: Rules = DEFAULT_RULES,
+        keep_months: int = 0,
+    ) -> None:
+        self._database = database
+        self._redis = redis
+        self._partitions = partitions
+        self._rules = rules
+        self._keeper = Keeper(database, keep_months)
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._stopping = asyncio.Event()
+        self.lanes: list[Lane] = []
+
+    @property
+    def beats(self) -> int:
+        """How many beats were new and have been written."""
+        return sum(lane.beats for lane in self.lanes)
+
+    @property
+    def buried(self) -> int:
+        """How many entries have gone to the dead letters."""
+        return sum(lane.buried for lane in self.lanes)
+
+    def stop(self) -> None:
+        """Ends after the batches in hand."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Until `stop`."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keeper.run(self._stopping))
+            while not self._stopping.is_set():
+                wanted = max(self._partitions, len(self.lanes))
+                with suppress(RedisError, OSError, TimeoutError):
+                    wanted = max(wanted, await partitions_in_use(self._redis, self._partitions))
+                while len(self.lanes) < wanted:
+                    stream = DrainStream(self._redis, len(self.lanes), self._name)
+                    self.lanes.append(Lane(self._database, stream, self._rules, self._stopping))
+                    group.create_task(self.lanes[-1].run())
+                await pause(self._stopping, LOOK_FOR_PARTS_S)
+
+
+async def pause(stopping: asyncio.Event, seconds: float = BACK_OFF_S) -> None:
+    """Returns after so many seconds, or when it is time to stop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+
+
+def _said(error: Exception) -> str:
+    # Of an error that is not an answer only its kind: its text may hold a row.
+    return f"{error} {error.details or ''}".strip() if isinstance(error, Refusal) else type(error).__name__

@@ -9,41 +9,55 @@ RETURNING event_id;
 -- Names the tenant for what follows in this transaction.
 SELECT set_tenant_context($1::uuid);
 
--- name: session_lock_many many
+-- name: session_lock_many none
 -- Locks sessions in one order, so that two drains cannot wait for each other.
-SELECT id FROM playback_sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
+SELECT FROM playback_sessions WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
--- name: session_add_watched many
--- Adds watched time to sessions; gives back what a view is counted from. $1 ids, $2 ms, $3 last beat (ms since 1970).
+-- name: session_play_many many
+-- Adds watched time to the sessions of whoever they belong to, and says where each now stands. `counts`: its view is to be
+-- written, because it has just been earned, has grown by a minute, or playback stopped. $1 ids, $2 users, $3 contents, $4 ms
+-- watched, $5 last beat (ms since 1970), $6 seq, $7 position in ms, $8 ms that make a view, $9 stopped, $10 bot.
 UPDATE playback_sessions AS s
 SET watched_ms = s.watched_ms + d.watched_ms,
-    last_beat_at = greatest(s.last_beat_at, to_timestamp(d.last_at_ms / 1000.0))
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS d (id, watched_ms, last_at_ms)
-WHERE s.id = d.id
-RETURNING s.id;
+    last_beat_at = greatest(s.last_beat_at, to_timestamp(d.last_at_ms / 1000.0)),
+    seq = greatest(s.seq, d.seq),
+    position_ms = CASE WHEN (d.seq, d.position_ms) > (s.seq, s.position_ms) THEN d.position_ms ELSE s.position_ms END,
+    is_bot = s.is_bot OR d.is_bot,
+    counted_ms = CASE
+        WHEN NOT (s.is_bot OR d.is_bot) AND s.watched_ms + d.watched_ms >= d.view_ms
+             AND (s.counted_ms IS NULL OR d.stopped OR s.watched_ms + d.watched_ms >= s.counted_ms + 60000)
+        THEN s.watched_ms + d.watched_ms ELSE s.counted_ms END
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+            $9::boolean[], $10::boolean[])
+     AS d (id, user_id, content_id, watched_ms, last_at_ms, seq, position_ms, view_ms, stopped, is_bot)
+WHERE s.id = d.id AND s.user_id IS NOT DISTINCT FROM d.user_id AND s.content_id = d.content_id
+RETURNING s.id, s.watched_ms, s.position_ms, s.seq, s.counted_ms = s.watched_ms AS counts;
 
 -- name: view_upsert_many none
--- Counts a view for sessions that have played 30 s, or half of a short title; once per session, its length kept current.
+-- Writes the views of these sessions, one each, with the time watched so far.
 INSERT INTO content_views (tenant_id, content_id, user_id, session_id, viewed_at, watch_duration, device_type)
-SELECT s.tenant_id, s.content_id, s.user_id, s.id, s.created_at, s.watched_ms / 1000, s.device_type
-FROM playback_sessions AS s
-JOIN contents AS c ON c.id = s.content_id
-JOIN generations AS g ON g.id = c.generation_id
-WHERE s.id = ANY ($1::uuid[]) AND s.watched_ms >= least(30000, g.duration_ms / 2)
-ORDER BY s.content_id, s.id
-ON CONFLICT (viewed_at, session_id) DO UPDATE SET watch_duration = EXCLUDED.watch_duration;
+SELECT tenant_id, content_id, user_id, id, created_at, counted_ms / 1000, device_type
+FROM playback_sessions
+WHERE id = ANY ($1::uuid[]) AND counted_ms IS NOT NULL
+ORDER BY content_id, id
+ON CONFLICT (viewed_at, session_id) DO UPDATE SET watch_duration = EXCLUDED.watch_duration
+WHERE content_views.watch_duration < EXCLUDED.watch_duration;
 
 -- name: progress_upsert_many none
--- Moves resume points forward in the order of (session, seq); watched time adds up, completion stays.
-INSERT INTO watch_progress AS w (tenant_id, user_id, content_id, playlist_id, last_position, duration, position_ms, watched_ms,
-                                 is_completed, completed_at, device_type, session_id, session_at, seq, beat_at, updated_at)
-SELECT c.tenant_id, d.user_id, d.content_id, p.id, d.position_ms / 1000, (d.duration_ms + 999) / 1000, d.position_ms, d.watched_ms,
-       d.completed, CASE WHEN d.completed THEN to_timestamp(d.at_ms / 1000.0) END, d.device_type, d.session_id,
-       to_timestamp(d.session_at_ms / 1000.0), d.seq, to_timestamp(d.at_ms / 1000.0), clock_timestamp()
+-- Moves resume points. Two points are kept, each the newest by (session's start, seq): that of any session, and that of sessions
+-- which played long enough to be meant (`settled_`). The resume point is the former where it goes on from the latter or nothing is
+-- lost by it, else the latter: starting a film by mistake does not lose its place. Watched time adds up, completion stays.
+INSERT INTO watch_progress AS w (tenant_id, user_id, content_id, playlist_id, last_position, duration, position_ms, newest_ms, watched_ms,
+                                 is_completed, completed_at, device_type, session_id, session_at, seq, beat_at, updated_at,
+                                 settled_ms, settled_at, settled_seq)
+SELECT c.tenant_id, d.user_id, d.content_id, p.id, d.position_ms / 1000, (d.duration_ms + 999) / 1000, d.position_ms, d.position_ms,
+       d.watched_ms, d.completed, CASE WHEN d.completed THEN to_timestamp(d.at_ms / 1000.0) END, d.device_type, d.session_id,
+       to_timestamp(d.session_at_ms / 1000.0), d.seq, to_timestamp(d.at_ms / 1000.0), clock_timestamp(),
+       d.settled_ms, to_timestamp(d.settled_at_ms / 1000.0), d.settled_seq
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[], $9::uuid[],
-            $10::bigint[], $11::bigint[], $12::bigint[])
+            $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[])
      AS d (user_id, content_id, playlist_id, position_ms, duration_ms, watched_ms, completed, device_type, session_id,
-           session_at_ms, seq, at_ms)
+           session_at_ms, seq, at_ms, settled_ms, settled_at_ms, settled_seq)
 JOIN contents AS c ON c.id = d.content_id
 JOIN users AS u ON u.id = d.user_id
 LEFT JOIN playlists AS p ON p.id = d.playlist_id
@@ -52,36 +66,78 @@ ON CONFLICT (user_id, content_id) DO UPDATE SET
     watched_ms = w.watched_ms + EXCLUDED.watched_ms,
     is_completed = w.is_completed OR EXCLUDED.is_completed,
     completed_at = coalesce(w.completed_at, EXCLUDED.completed_at),
-    (last_position, duration, position_ms, playlist_id, device_type, session_id, session_at, seq, beat_at, updated_at) = (
-        SELECT EXCLUDED.last_position, EXCLUDED.duration, EXCLUDED.position_ms, coalesce(EXCLUDED.playlist_id, w.playlist_id),
-               EXCLUDED.device_type, EXCLUDED.session_id, EXCLUDED.session_at, EXCLUDED.seq, EXCLUDED.beat_at, EXCLUDED.updated_at
-        WHERE (EXCLUDED.session_at, EXCLUDED.seq) >= (coalesce(w.session_at, '-infinity'), w.seq)
-        UNION ALL
-        SELECT w.last_position, w.duration, w.position_ms, w.playlist_id, w.device_type, w.session_id, w.session_at, w.seq,
-               w.beat_at, w.updated_at
-        WHERE (EXCLUDED.session_at, EXCLUDED.seq) < (coalesce(w.session_at, '-infinity'), w.seq));
+    (last_position, position_ms, duration, newest_ms, playlist_id, device_type, session_id, session_at, seq, beat_at, updated_at,
+     settled_ms, settled_at, settled_seq) = (
+        SELECT point.ms / 1000, point.ms, newest.duration, newest.newest_ms, newest.playlist_id, newest.device_type, newest.session_id,
+               newest.session_at, newest.seq, newest.beat_at, clock_timestamp(), settled.ms, settled.at, settled.seq
+        FROM (SELECT EXCLUDED.duration, EXCLUDED.newest_ms, coalesce(EXCLUDED.playlist_id, w.playlist_id) AS playlist_id,
+                     EXCLUDED.device_type, EXCLUDED.session_id, EXCLUDED.session_at, EXCLUDED.seq, EXCLUDED.beat_at
+              WHERE (EXCLUDED.session_at, EXCLUDED.seq, EXCLUDED.beat_at, EXCLUDED.newest_ms)
+                    >= (coalesce(w.session_at, '-infinity'), w.seq, w.beat_at, w.newest_ms)
+              UNION ALL
+              SELECT w.duration, w.newest_ms, w.playlist_id, w.device_type, w.session_id, w.session_at, w.seq, w.beat_at
+              WHERE (EXCLUDED.session_at, EXCLUDED.seq, EXCLUDED.beat_at, EXCLUDED.newest_ms)
+                    < (coalesce(w.session_at, '-infinity'), w.seq, w.beat_at, w.newest_ms)) AS newest,
+             LATERAL (SELECT ms, at, seq
+                      FROM (VALUES (EXCLUDED.settled_ms, EXCLUDED.settled_at, EXCLUDED.settled_seq),
+                                   (w.settled_ms, w.settled_at, w.settled_seq)) AS either (ms, at, seq)
+                      ORDER BY at DESC NULLS LAST, seq DESC, ms DESC LIMIT 1) AS settled,
+             LATERAL (SELECT least(CASE WHEN settled.ms IS NULL OR newest.session_at = settled.at
+                                             OR abs(newest.newest_ms - settled.ms) <= 30000
+                                             OR settled.ms >= newest.duration * 900
+                                        THEN newest.newest_ms ELSE settled.ms END, newest.duration * 1000) AS ms) AS point);
+
+-- name: playlist_watch_many none
+-- Notes when an episode of a series was last watched: the start of the session, so that order of arrival does not matter. Without a
+-- playlist of its own, a beat is about the series that its title belongs to. $1 users, $2 contents, $3 playlists or null, $4 ms since 1970.
+INSERT INTO playlist_progress AS pp (playlist_id, content_id, user_id, watched_at, updated_at)
+SELECT e.playlist_id, e.content_id, d.user_id, max(to_timestamp(d.session_at_ms / 1000.0)), clock_timestamp()
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) AS d (user_id, content_id, playlist_id, session_at_ms)
+JOIN playlist_episodes AS e ON e.content_id = d.content_id
+JOIN playlists AS p ON p.id = e.playlist_id AND (p.id = d.playlist_id OR (d.playlist_id IS NULL AND p.is_series))
+JOIN users AS u ON u.id = d.user_id
+GROUP BY d.user_id, e.playlist_id, e.content_id
+ORDER BY d.user_id, e.playlist_id, e.content_id
+ON CONFLICT (user_id, playlist_id, content_id) DO UPDATE SET watched_at = EXCLUDED.watched_at, updated_at = clock_timestamp()
+WHERE pp.watched_at IS NULL OR pp.watched_at < EXCLUDED.watched_at;
 
 -- name: playlist_latest_clear none
--- Takes the resume mark off the other episodes of these series. $1 users, $2 playlists, $3 contents.
+-- Takes the resume mark off episodes of these people that another one of the series has been watched after. $1 users.
 UPDATE playlist_progress AS pp SET is_latest_watched = false
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS d (user_id, playlist_id, content_id)
-WHERE pp.user_id = d.user_id AND pp.playlist_id = d.playlist_id AND pp.content_id <> d.content_id AND pp.is_latest_watched;
+WHERE pp.user_id = ANY ($1::uuid[]) AND pp.is_latest_watched
+  AND EXISTS (SELECT FROM playlist_progress AS later
+              WHERE later.user_id = pp.user_id AND later.playlist_id = pp.playlist_id
+                AND (later.watched_at, later.content_id) > (pp.watched_at, pp.content_id));
 
 -- name: playlist_latest_set none
--- Puts the resume mark of a series on the episode watched last. $1 users, $2 playlists, $3 contents.
-INSERT INTO playlist_progress (playlist_id, content_id, user_id, is_latest_watched, updated_at)
-SELECT e.playlist_id, e.content_id, d.user_id, true, clock_timestamp()
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS d (user_id, playlist_id, content_id)
-JOIN LATERAL (SELECT DISTINCT playlist_id, content_id FROM playlist_episodes
-              WHERE playlist_id = d.playlist_id AND content_id = d.content_id) AS e ON true
-JOIN users AS u ON u.id = d.user_id
-ORDER BY d.user_id, e.playlist_id
-ON CONFLICT (user_id, playlist_id, content_id) DO UPDATE SET is_latest_watched = true, updated_at = clock_timestamp();
+-- Puts the mark on the episode watched last, where a series has none. $1 users.
+UPDATE playlist_progress AS pp SET is_latest_watched = true, updated_at = clock_timestamp()
+FROM (SELECT DISTINCT ON (user_id, playlist_id) id, user_id, playlist_id FROM playlist_progress
+      WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id, playlist_id, watched_at DESC NULLS LAST, content_id DESC) AS last
+WHERE pp.id = last.id
+  AND NOT EXISTS (SELECT FROM playlist_progress AS held
+                  WHERE held.user_id = last.user_id AND held.playlist_id = last.playlist_id AND held.is_latest_watched);
+
+-- name: keeper_lock value
+-- Whether this process keeps house now: one of all drains does.
+SELECT pg_try_advisory_xact_lock(hashtext('penstock progress keeper'));
 
 -- name: ledger_forget_old none
--- Drops ledger rows older than any beat that could still come.
-DELETE FROM beat_ledger WHERE seen_at < now() - interval '8 days';
+-- Drops some ledger rows older than any beat that could still come; few enough for one statement's time. $1 how many at most.
+DELETE FROM beat_ledger WHERE event_id IN
+    (SELECT event_id FROM beat_ledger WHERE seen_at < now() - interval '8 days' LIMIT $1::bigint);
+
+-- name: views_settle none
+-- Brings views up to date whose session fell silent before it could say that it stops.
+UPDATE content_views AS v SET watch_duration = s.watched_ms / 1000
+FROM playback_sessions AS s
+WHERE s.ended_at IS NULL AND s.expires_at > now() - interval '1 day' AND s.last_beat_at < now() - interval '10 minutes'
+  AND s.counted_ms < s.watched_ms AND v.viewed_at = s.created_at AND v.session_id = s.id AND v.watch_duration < s.watched_ms / 1000;
 
 -- name: views_partitions_ensure value
 -- Makes the coming months' partitions of the view events.
 SELECT ensure_month_partitions('content_views', now()::date, 3);
+
+-- name: views_partitions_detach value
+-- Takes partitions older than $1 months out of the view events; they stay as tables of their own. How many.
+SELECT detach_month_partitions('content_views', (now() - make_interval(months => $1::integer))::date);

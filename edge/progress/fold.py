@@ -1,7 +1,7 @@
-"""Many beats into few rows: the newest position per person and title, the watched time per session. Pure.
+"""Many beats into few rows: the newest position per person and title, what happened per session. Pure.
 
-Order is (session's start, seq): a later session beats an earlier one whatever arrived last, and within a session the
-client's own count decides. A session's id is a UUIDv7 of ours, so it carries its start.
+"Newer" is (session's start, seq): a later session beats an earlier one whatever arrived last, and within a session the
+client's own count decides. Nothing here depends on the order of `beats`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from core.settings import Settings
 from edge.progress.beat import Beat
 
-COMPLETE_SHARE = 0.95
-COMPLETE_TAIL_MS = 30_000
 COMPLETE_TAIL_SHARE = 0.10
+VIEW_MS = 30_000
+VIEW_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an installation may set (docs/operating.md)."""
+
+    complete_share: float = 0.95
+    complete_tail_ms: int = 30_000
+    short_play_ms: int = 10_000
+    """A session that has played less has not moved the resume point of an earlier one, unless it went on from there."""
+
+
+DEFAULT_RULES = Rules()
+
+
+def rules_from(settings: Settings) -> Rules:
+    """The rules that `settings` ask for."""
+    return Rules(settings.complete_percent / 100, settings.complete_tail_s * 1000, settings.short_play_s * 1000)
+
+
+SessionKey = tuple[UUID, UUID | None, UUID]
+"""Session, user, content."""
 
 
 @dataclass(slots=True)
@@ -27,42 +50,49 @@ class Position:
 
 
 @dataclass(slots=True)
-class Watched:
-    """What one session has played, and when it last said so."""
+class Played:
+    """What one session has played, where it is, and whether it has come to a stop there."""
 
-    beat: Beat
+    newest: Beat
     watched_ms: int
     last_at_ms: int
+    stopped: bool
+    is_bot: bool
+
+    @property
+    def view_ms(self) -> int:
+        """How much must have been watched to count as a view."""
+        return view_threshold_ms(self.newest.duration_ms)
 
 
-def session_start_ms(session_id: UUID, at_ms: int) -> int:
-    """When the session began, from its id; never later than the beat itself."""
-    return min(session_id.int >> 80, at_ms)
+def order_of(beat: Beat) -> tuple[int, int, int, int]:
+    """What "newer" means; the last two only make it total."""
+    return beat.session_at_ms, beat.seq, beat.at_ms, beat.position_ms
 
 
-def order_of(beat: Beat) -> tuple[int, int, int]:
-    """What "newer" means."""
-    return session_start_ms(beat.session_id, beat.at_ms), beat.seq, beat.at_ms
+def view_threshold_ms(duration_ms: int) -> int:
+    """Half a minute, or half of a title shorter than that."""
+    return min(VIEW_MS, int(duration_ms * VIEW_SHARE))
 
 
-def is_complete(position_ms: int, duration_ms: int, event: str) -> bool:
+def is_complete(position_ms: int, duration_ms: int, event: str, rules: Rules = DEFAULT_RULES) -> bool:
     """Seen to the end: 95 %, or the last half minute of something of which that is less than a tenth."""
     if duration_ms <= 0:
         return False
-    if event == "ended" or position_ms >= duration_ms * COMPLETE_SHARE:
+    if event == "ended" or position_ms >= duration_ms * rules.complete_share:
         return True
-    has_credits = duration_ms * COMPLETE_TAIL_SHARE >= COMPLETE_TAIL_MS
-    return has_credits and position_ms >= duration_ms - COMPLETE_TAIL_MS
+    has_credits = duration_ms * COMPLETE_TAIL_SHARE >= rules.complete_tail_ms
+    return has_credits and position_ms >= duration_ms - rules.complete_tail_ms
 
 
-def fold_positions(beats: Iterable[Beat]) -> dict[tuple[UUID, UUID], Position]:
-    """The newest point by (user, content); guests have none. Whatever the order of `beats`, the result is the same."""
+def fold_positions(beats: Iterable[Beat], rules: Rules = DEFAULT_RULES) -> dict[tuple[UUID, UUID], Position]:
+    """The newest point by (user, content); guests have none."""
     folded: dict[tuple[UUID, UUID], Position] = {}
     for beat in beats:
         if beat.user_id is None:
             continue
         key = (beat.user_id, beat.content_id)
-        complete = is_complete(beat.position_ms, beat.duration_ms, beat.event)
+        complete = is_complete(beat.position_ms, beat.duration_ms, beat.event, rules)
         held = folded.get(key)
         if held is None:
             folded[key] = Position(beat, beat.watched_ms, complete)
@@ -74,14 +104,20 @@ def fold_positions(beats: Iterable[Beat]) -> dict[tuple[UUID, UUID], Position]:
     return folded
 
 
-def fold_watched(beats: Iterable[Beat]) -> dict[UUID, Watched]:
-    """Watched time by session, guests too."""
-    folded: dict[UUID, Watched] = {}
+def fold_sessions(beats: Iterable[Beat]) -> dict[SessionKey, Played]:
+    """What was played by session, guests too. Who names a session that is not theirs stays apart from its owner."""
+    folded: dict[SessionKey, Played] = {}
     for beat in beats:
-        held = folded.get(beat.session_id)
+        stops = beat.event in ("ended", "pause")
+        key = (beat.session_id, beat.user_id, beat.content_id)
+        held = folded.get(key)
         if held is None:
-            folded[beat.session_id] = Watched(beat, beat.watched_ms, beat.at_ms)
-        else:
-            held.watched_ms += beat.watched_ms
-            held.last_at_ms = max(held.last_at_ms, beat.at_ms)
+            folded[key] = Played(beat, beat.watched_ms, beat.at_ms, stops, beat.is_bot)
+            continue
+        held.watched_ms += beat.watched_ms
+        held.last_at_ms = max(held.last_at_ms, beat.at_ms)
+        held.stopped = held.stopped or stops
+        held.is_bot = held.is_bot or beat.is_bot
+        if order_of(beat) > order_of(held.newest):
+            held.newest = beat
     return folded

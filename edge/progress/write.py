@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from core.database import Database, Tx
+from core.database import Database, Row, Tx
 from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
 from edge.progress.beat import Beat
-from edge.progress.fold import Position, fold_positions, fold_watched, session_start_ms
+from edge.progress.fold import Played, Position, Rules, SessionKey, fold_positions, fold_sessions, is_complete
 
 SQL = load("edge.progress", "drain.sql")
 
 
-async def write_beats(database: Database, beats: Sequence[Beat]) -> int:
+async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat]) -> int:
     """Writes what `beats` mean and returns how many of them were new. Raises DatabaseDown, Refusal."""
     async with database.transaction(service(DEFAULT_TENANT)) as tx:
         fresh_ids = {
@@ -29,30 +29,75 @@ async def write_beats(database: Database, beats: Sequence[Beat]) -> int:
                 fresh_ids.discard(beat.event_id)
                 by_tenant[beat.tenant_id].append(beat)
         for tenant_id in sorted(by_tenant):
-            await tx.run(SQL["tenant_set"], tenant_id)
-            await _write_tenant(tx, by_tenant[tenant_id])
+            if tenant_id != DEFAULT_TENANT or len(by_tenant) > 1:
+                await tx.run(SQL["tenant_set"], tenant_id)
+            await _write_tenant(tx, by_tenant[tenant_id], rules)
         return sum(map(len, by_tenant.values()))
 
 
-async def _write_tenant(tx: Tx, beats: Sequence[Beat]) -> None:
-    sessions = fold_watched(beats)
-    ids = sorted(sessions)
-    await tx.many(SQL["session_lock_many"], ids)
-    await tx.many(
-        SQL["session_add_watched"],
-        ids,
-        [sessions[key].watched_ms for key in ids],
-        [sessions[key].last_at_ms for key in ids],
-    )
-    await tx.run(SQL["view_upsert_many"], ids)
-    positions = [position for _, position in sorted(fold_positions(beats).items())]
+async def _write_tenant(tx: Tx, beats: Sequence[Beat], rules: Rules) -> None:
+    sessions = sorted(fold_sessions(beats).items(), key=lambda item: item[0][0])
+    await tx.run(SQL["session_lock_many"], [session for (session, _, _), _ in sessions])
+    stand = {row["id"]: row for row in await tx.many(SQL["session_play_many"], *_session_columns(sessions))}
+    if counted := [row["id"] for row in stand.values() if row["counts"]]:
+        await tx.run(SQL["view_upsert_many"], counted)
+    positions = [position for _, position in sorted(fold_positions(beats, rules).items())]
     if positions:
-        await tx.run(SQL["progress_upsert_many"], *_progress_columns(positions))
+        settled = settle(sessions, stand, rules)
+        await tx.run(SQL["progress_upsert_many"], *_progress_columns(positions, settled))
         await _write_playlists(tx, positions)
 
 
-def _progress_columns(positions: Sequence[Position]) -> tuple[list[object], ...]:
+def _session_columns(sessions: Sequence[tuple[SessionKey, Played]]) -> tuple[list[object], ...]:
+    return (
+        [key[0] for key, _ in sessions],
+        [key[1] for key, _ in sessions],
+        [key[2] for key, _ in sessions],
+        [played.watched_ms for _, played in sessions],
+        [played.last_at_ms for _, played in sessions],
+        [played.newest.seq for _, played in sessions],
+        [played.newest.position_ms for _, played in sessions],
+        [played.view_ms for _, played in sessions],
+        [played.stopped for _, played in sessions],
+        [played.is_bot for _, played in sessions],
+    )
+
+
+Settled = tuple[int, int, int]
+"""A session's start in Unix ms, its newest seq, its position there in ms."""
+
+
+def settle(
+    sessions: Sequence[tuple[SessionKey, Played]], stand: Mapping[UUID, Row], rules: Rules
+) -> dict[tuple[UUID, UUID], Settled]:
+    """By person and title, where the newest of those sessions stands that are meant: not opened by mistake.
+
+    `stand` says where each session is with all that was written before; one that PostgreSQL does not know speaks for
+    itself with what it has here.
+    """
+    found: dict[tuple[UUID, UUID], Settled] = {}
+    for (session, user, content), played in sessions:
+        if user is None:
+            continue
+        row = stand.get(session)
+        if row is None:
+            watched_ms, point = played.watched_ms, (played.newest.seq, played.newest.position_ms)
+        else:
+            watched_ms, point = row["watched_ms"], (row["seq"], row["position_ms"])
+        # Who goes to the end means it, however little was played on the way.
+        if watched_ms < rules.short_play_ms and not is_complete(point[1], played.newest.duration_ms, "beat", rules):
+            continue
+        candidate = (played.newest.session_at_ms, *point)
+        if candidate > found.get((user, content), (-1, -1, -1)):
+            found[user, content] = candidate
+    return found
+
+
+def _progress_columns(
+    positions: Sequence[Position], settled: Mapping[tuple[UUID, UUID], Settled]
+) -> tuple[list[object], ...]:
     newest = [position.newest for position in positions]
+    points = [settled.get((beat.user_id, beat.content_id)) if beat.user_id else None for beat in newest]
     return (
         [beat.user_id for beat in newest],
         [beat.content_id for beat in newest],
@@ -63,23 +108,27 @@ def _progress_columns(positions: Sequence[Position]) -> tuple[list[object], ...]
         [position.completed for position in positions],
         [beat.device_type for beat in newest],
         [beat.session_id for beat in newest],
-        [session_start_ms(beat.session_id, beat.at_ms) for beat in newest],
+        [beat.session_at_ms for beat in newest],
         [beat.seq for beat in newest],
         [beat.at_ms for beat in newest],
+        [point[2] if point else None for point in points],
+        [point[0] if point else None for point in points],
+        [point[1] if point else None for point in points],
     )
 
 
 async def _write_playlists(tx: Tx, positions: Sequence[Position]) -> None:
-    latest: dict[tuple[UUID, UUID], Beat] = {}
-    for position in positions:
-        beat = position.newest
-        if beat.user_id is None or beat.playlist_id is None:
-            continue
-        key = (beat.user_id, beat.playlist_id)
-        if key not in latest or beat.at_ms > latest[key].at_ms:
-            latest[key] = beat
-    if latest:
-        rows = [(user, playlist, beat.content_id) for (user, playlist), beat in sorted(latest.items())]
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        await tx.run(SQL["playlist_latest_clear"], *columns)
-        await tx.run(SQL["playlist_latest_set"], *columns)
+    """Moves the resume mark of the series that were watched."""
+    newest = [position.newest for position in positions]
+    users = [beat.user_id for beat in newest]
+    moved = await tx.run(
+        SQL["playlist_watch_many"],
+        users,
+        [beat.content_id for beat in newest],
+        [beat.playlist_id for beat in newest],
+        [beat.session_at_ms for beat in newest],
+    )
+    if moved:
+        people = sorted({user for user in users if user is not None})
+        await tx.run(SQL["playlist_latest_clear"], people)
+        await tx.run(SQL["playlist_latest_set"], people)

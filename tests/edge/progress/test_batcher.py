@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.errors import INTAKE_FULL, Refusal
+from core.errors import INTAKE_FULL, RULE_BROKEN, Refusal
 from edge.progress import batcher as batcher_module
 from edge.progress.batcher import Batcher
 from edge.progress.beat import Beat
@@ -92,3 +92,32 @@ async def test_stopping_stores_what_was_accepted_and_takes_no_more() -> None:
     assert sum(map(len, store.batches)) == 2
     with pytest.raises(Refusal):
         await batcher.add([beat()])
+
+
+async def test_a_group_that_is_refused_for_what_is_in_it_takes_no_other_with_it() -> None:
+    entered, gate = asyncio.Event(), asyncio.Event()
+    stored: list[int] = []
+
+    async def store(beats: Sequence[Beat]) -> None:
+        entered.set()
+        await gate.wait()
+        if any(one.seq == 13 for one in beats):
+            raise Refusal(RULE_BROKEN)
+        stored.extend(one.seq for one in beats)
+
+    batcher = Batcher(store)
+    batcher.start()
+    first = asyncio.create_task(batcher.add([beat(seq=1)]))
+    await entered.wait()
+    groups = [asyncio.create_task(batcher.add([beat(seq=seq)])) for seq in (12, 13, 14)]
+    await asyncio.sleep(0)
+    gate.set()
+    answers = await asyncio.gather(first, *groups, return_exceptions=True)
+    assert [isinstance(answer, Refusal) and answer.code is INTAKE_FULL for answer in answers] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert stored == [1, 12, 14]
+    await batcher.stop()

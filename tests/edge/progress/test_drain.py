@@ -15,10 +15,14 @@ from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
 from edge.progress.beat import Beat
 from edge.progress.drain import Drain
-from edge.progress.stream import DEAD, GROUP, STREAM, DrainStream, IntakeStream
+from edge.progress.fold import DEFAULT_RULES
+from edge.progress.partitions import dead_key, stream_key
+from edge.progress.stream import GROUP, DrainStream, IntakeStream
 from edge.progress.write import write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
+
+STREAM, DEAD = stream_key(0), dead_key(0)
 
 
 async def a_session(cast: Cast, user: UUID | None, content: UUID) -> UUID:
@@ -39,6 +43,7 @@ def a_beat(cast: Cast, session: UUID, seq: int, position_s: float, watched_s: fl
         "event_id": uuid4(), "session_id": session, "tenant_id": DEFAULT_TENANT, "user_id": cast.vera, "content_id": cast.free_film,
         "playlist_id": None, "position_ms": int(position_s * 1000), "duration_ms": 60_000, "watched_ms": int(watched_s * 1000),
         "event": "beat", "seq": seq, "at_ms": (session.int >> 80) + seq * 1000, "device_type": "web",
+        "session_at_ms": session.int >> 80, "is_bot": False,
     }  # fmt: skip
     return Beat(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -60,8 +65,8 @@ async def point(cast: Cast) -> Row:
 @pytest.mark.rule("streaming-098")
 async def test_saving_again_moves_the_one_point(database: Database, cast: Cast) -> None:
     session = await a_session(cast, cast.vera, cast.free_film)
-    await write_beats(database, [a_beat(cast, session, 1, 5.25)])
-    await write_beats(database, [a_beat(cast, session, 2, 10.5), a_beat(cast, session, 3, 15.9)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 1, 5.25)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 2, 10.5), a_beat(cast, session, 3, 15.9)])
     row = await point(cast)
     assert (row["position_ms"], row["last_position"], row["duration"], row["watched_ms"]) == (15_900, 15, 60, 15_000)
     assert not row["is_completed"]
@@ -73,7 +78,7 @@ async def test_each_beat_five_times_in_any_order_counts_once(database: Database,
     many = sent * 5
     random.Random(7).shuffle(many)
     for at in range(0, len(many), 13):
-        await write_beats(database, many[at : at + 13])
+        await write_beats(database, DEFAULT_RULES, many[at : at + 13])
     row = await point(cast)
     assert (row["watched_ms"], row["position_ms"]) == (40_000, 40_000)
     (stored,) = await rows(cast, "SELECT watched_ms FROM playback_sessions WHERE id = $1", session)
@@ -82,17 +87,17 @@ async def test_each_beat_five_times_in_any_order_counts_once(database: Database,
 
 async def test_an_older_session_arriving_late_changes_only_the_time_watched(database: Database, cast: Cast) -> None:
     old, new = await a_session(cast, cast.vera, cast.free_film), await a_session(cast, cast.vera, cast.free_film)
-    await write_beats(database, [a_beat(cast, new, 1, 12)])
-    await write_beats(database, [a_beat(cast, old, 50, 55)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, new, 1, 12)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, old, 50, 55)])
     row = await point(cast)
     assert (row["position_ms"], row["watched_ms"], row["session_id"]) == (12_000, 10_000, new)
 
 
 async def test_seen_to_the_end_stays_seen_when_watched_again(database: Database, cast: Cast) -> None:
     session = await a_session(cast, cast.vera, cast.free_film)
-    await write_beats(database, [a_beat(cast, session, 1, 60, event="ended")])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 1, 60, event="ended")])
     again = await a_session(cast, cast.vera, cast.free_film)
-    await write_beats(database, [a_beat(cast, again, 1, 3)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, again, 1, 3)])
     row = await point(cast)
     assert (row["is_completed"], row["position_ms"]) == (True, 3_000)
     assert row["completed_at"] is not None
@@ -103,13 +108,13 @@ async def test_seen_to_the_end_stays_seen_when_watched_again(database: Database,
 @pytest.mark.rule("streaming-105")
 async def test_a_view_counts_once_per_session_from_time_watched_guests_too(database: Database, cast: Cast) -> None:
     guest = await a_session(cast, None, cast.free_film)
-    await write_beats(database, [a_beat(cast, guest, 1, 59, 29, user_id=None)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, guest, 1, 59, 29, user_id=None)])
     assert await rows(cast, "SELECT 1 FROM content_views") == []
-    await write_beats(database, [a_beat(cast, guest, 2, 59, 2, user_id=None)])
-    await write_beats(database, [a_beat(cast, guest, 3, 59, 9, user_id=None)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, guest, 2, 59, 2, user_id=None)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, guest, 3, 59, 9, user_id=None, event="pause")])
     for _ in range(2):
         session = await a_session(cast, cast.vera, cast.free_film)
-        await write_beats(database, [a_beat(cast, session, 1, 40, 31)])
+        await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 1, 40, 31)])
     views = await rows(cast, "SELECT user_id, watch_duration FROM content_views ORDER BY viewed_at")
     assert [(view["user_id"], view["watch_duration"]) for view in views] == [
         (None, 40),
@@ -134,7 +139,9 @@ async def test_a_series_has_one_resume_point_that_moves(database: Database, cast
         )
     for content in (cast.free_film, cast.paid_film, cast.free_film, cast.paid_film):
         session = await a_session(cast, cast.vera, content)
-        await write_beats(database, [a_beat(cast, session, 1, 5, content_id=content, playlist_id=series)])
+        await write_beats(
+            database, DEFAULT_RULES, [a_beat(cast, session, 1, 5, content_id=content, playlist_id=series)]
+        )
     latest = await rows(cast, "SELECT content_id FROM playlist_progress WHERE is_latest_watched")
     assert [row["content_id"] for row in latest] == [cast.paid_film]
     assert len(await rows(cast, "SELECT 1 FROM playlist_progress")) == 2
@@ -147,14 +154,14 @@ async def test_beats_for_what_is_gone_are_passed_over(database: Database, cast: 
         a_beat(cast, session, 1, 5, content_id=uuid4()), a_beat(cast, session, 2, 5, user_id=uuid4()),
         a_beat(cast, unknown, 3, 5, playlist_id=uuid4()),
     ]  # fmt: skip
-    assert await write_beats(database, [*strays, a_beat(cast, session, 4, 8)]) == 4
+    assert await write_beats(database, DEFAULT_RULES, [*strays, a_beat(cast, session, 4, 8)]) == 4
     assert (await point(cast))["position_ms"] == 8_000
 
 
 @pytest.mark.rule("streaming-102")
 async def test_a_deleted_title_leaves_its_progress_archived(database: Database, cast: Cast) -> None:
     session = await a_session(cast, cast.vera, cast.free_film)
-    await write_beats(database, [a_beat(cast, session, 1, 8)])
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 1, 8)])
     await cast.change("DELETE FROM contents WHERE id = $1", cast.free_film)
     row = await point(cast)
     assert (row["content_id"], row["archived_at"] is not None) == (None, True)
@@ -198,7 +205,7 @@ async def test_an_entry_whose_reader_died_is_taken_over(
 ) -> None:
     monkeypatch.setattr(drain_module, "CLAIM_IDLE_MS", 0)
     session = await a_session(cast, cast.vera, cast.free_film)
-    dead = DrainStream(blocking, "dead")
+    dead = DrainStream(blocking, 0, "dead")
     await dead.open()
     await IntakeStream(redis, Breaker()).add([a_beat(cast, session, 1, 7)])
     assert len(await dead.read(10, 100)) == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.ids import DEFAULT_TENANT
 from edge.progress.beat import Beat
-from edge.progress.fold import fold_positions, fold_watched, is_complete, order_of
+from edge.progress.fold import fold_positions, fold_sessions, is_complete, order_of
 
 START_MS = 1_800_000_000_000
 USERS = [uuid4() for _ in range(2)]
@@ -28,7 +28,9 @@ def beat(**changes: object) -> Beat:
         "playlist_id": None, "position_ms": 1000, "duration_ms": 60_000, "watched_ms": 500, "event": "beat", "seq": 1,
         "at_ms": START_MS + 1000, "device_type": None,
     }  # fmt: skip
-    return Beat(**{**facts, **changes})  # type: ignore[arg-type]
+    merged = {**facts, **changes}
+    started: UUID = merged["session_id"]  # type: ignore[assignment]
+    return Beat(**{"session_at_ms": started.int >> 80, "is_bot": False, **merged})  # type: ignore[arg-type]
 
 
 beats = st.lists(
@@ -50,8 +52,8 @@ def test_whatever_the_order_the_fold_is_the_same(sent: list[Beat], shuffle: rand
     shuffled = sent[:]
     shuffle.shuffle(shuffled)
     assert fold_positions(sent) == fold_positions(shuffled)
-    assert {k: v.watched_ms for k, v in fold_watched(sent).items()} == {
-        k: v.watched_ms for k, v in fold_watched(shuffled).items()
+    assert {k: v.watched_ms for k, v in fold_sessions(sent).items()} == {
+        k: v.watched_ms for k, v in fold_sessions(shuffled).items()
     }
 
 
@@ -62,7 +64,7 @@ def test_the_newest_by_session_then_count_wins_and_time_adds_up(sent: list[Beat]
         assert folded.newest == max(mine, key=order_of)
         assert folded.watched_ms == sum(b.watched_ms for b in mine)
         assert folded.completed == any(is_complete(b.position_ms, b.duration_ms, b.event) for b in mine)
-    assert sum(w.watched_ms for w in fold_watched(sent).values()) == sum(b.watched_ms for b in sent)
+    assert sum(w.watched_ms for w in fold_sessions(sent).values()) == sum(b.watched_ms for b in sent)
 
 
 def test_an_older_session_that_reports_late_does_not_move_a_newer_ones_point() -> None:

@@ -1,0 +1,62 @@
+"""Keeps house for the tables that heartbeats fill: partitions ahead, old ones aside, the ledger short, silent sessions' views."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from core.database import Database, DatabaseDown
+from core.errors import Refusal
+from core.ids import DEFAULT_TENANT
+from core.viewer import service
+from edge.progress.write import SQL
+
+log = structlog.get_logger(__name__)
+
+KEEP_EVERY_S = 600
+AGAIN_S = 2.0
+FORGET_ROWS = 20_000
+FORGET_ROUNDS = 500
+
+
+class Keeper:
+    """Runs in every drain; a lock lets one of them work at a time."""
+
+    def __init__(self, database: Database, keep_months: int) -> None:
+        self._database = database
+        self._keep_months = keep_months
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until told to stop; soon again when PostgreSQL was away."""
+        while not stopping.is_set():
+            wait_s: float = KEEP_EVERY_S
+            try:
+                await self.keep()
+            except (DatabaseDown, Refusal) as error:
+                log.warning("keeper_waits", error=str(error))
+                wait_s = AGAIN_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stopping.wait()
+
+    async def keep(self) -> bool:
+        """One round; False when another process is at it. Raises DatabaseDown, Refusal."""
+        viewer = service(DEFAULT_TENANT)
+        async with self._database.transaction(viewer) as tx:
+            if not await tx.value(SQL["keeper_lock"]):
+                return False
+            await tx.value(SQL["views_partitions_ensure"])
+            await tx.run(SQL["views_settle"])
+        for _ in range(FORGET_ROUNDS):
+            async with self._database.transaction(viewer) as tx:
+                if await tx.run(SQL["ledger_forget_old"], FORGET_ROWS) < FORGET_ROWS:
+                    break
+        if self._keep_months:
+            # By itself: it needs the parent table alone for a moment, and gives up after the lock timeout.
+            async with self._database.transaction(viewer) as tx:
+                gone = await tx.value(SQL["views_partitions_detach"], self._keep_months)
+            if gone:
+                log.info("view_partitions_detached", months=self._keep_months, partitions=gone)
+        return True

@@ -7,106 +7,32 @@ does not exist or does not fit, with a near match. Knows no SQL and no viewer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count as counter
-from typing import Literal
 
-from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Condition, Embed, Filter, Logic, Pick, Star
-from core.engine.relations import Relation, find_relation
-from core.engine.request import EVERYTHING, EmbedPath, ReadRequest, Window
-from core.engine.scanner import Field, JsonStep, refuse
-from core.engine.schema import Column, Schema, TableInfo, near
+from core.engine.clauses import (
+    CONTAINMENTS,
+    PATTERNS,
+    RANGES,
+    SEARCHES,
+    Condition,
+    Embed,
+    Filter,
+    Logic,
+    Pick,
+    Star,
+    Tally,
+)
+from core.engine.keyset import add_keyset
+from core.engine.relations import find_relation
+from core.engine.request import EVERYTHING, EmbedPath, ReadRequest
+from core.engine.scanner import Field, refuse
+from core.engine.schema import Schema, near
+from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort, Test
 from core.errors import BAD_QUERY, UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
 
 MAX_EMBEDS = 25
 MAX_OUTPUTS = 250  # PostgreSQL's own limit is 1664
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A column of a node's table, or a place inside its JSON."""
-
-    column: Column
-    path: tuple[JsonStep, ...]
-
-    @property
-    def is_text(self) -> bool:
-        """Whether text is found there."""
-        return self.path[-1].as_text if self.path else self.column.category == "S"
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One key of a row."""
-
-    name: str
-    place: Place
-    cast: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A condition on a place of the node's own table."""
-
-    place: Place
-    filter: Filter
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """Whether the embed with this alias has a row."""
-
-    alias: str
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Conditions joined by one word."""
-
-    kind: Literal["and", "or"]
-    negated: bool
-    members: tuple[Test | Exists | Group, ...]
-
-
-Planned = Test | Exists | Group
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """One term of an order; `embed` is the alias of the to-one embed whose column it is."""
-
-    place: Place
-    embed: str | None
-    descending: bool
-    nulls: Literal["first", "last"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One table being read: the root, or an embed joined to its parent by `relation`.
-
-    `alias` (t0, t1, ...) is unique in the tree, `name` is its key in the parent's rows.
-    """
-
-    table: TableInfo
-    alias: str
-    name: str
-    path: EmbedPath
-    relation: Relation | None
-    asked: tuple[Star | Pick | Embed, ...]
-    is_inner: bool = False
-    is_spread: bool = False
-    children: tuple[Node, ...] = ()
-    outputs: tuple[Output, ...] = ()
-    where: tuple[Planned, ...] = ()
-    order: tuple[Sort, ...] = ()
-    window: Window = EVERYTHING
-
-    @property
-    def to_one(self) -> bool:
-        """Whether it holds at most one row for each row of its parent."""
-        return self.relation is not None and self.relation.to_one
 
 
 Pass = Callable[[Node, ReadRequest], Node]
@@ -146,8 +72,6 @@ def _relate(node: Node, schema: Schema, numbers: Iterator[int]) -> Node:
         relation = find_relation(schema, node.table.name, item.target, item.hint)
         if "read" not in schema.tables[relation.target].verbs:
             refuse("select", f"{item.target} is not read here")
-        if item.spread and not relation.to_one:
-            refuse("select", f"{item.name} has many rows and cannot be spread", "Leave out the three dots.")
         if any(child.name == item.name for child in children):
             refuse("select", f"{item.name} is embedded twice", "Give one of them an alias: `other:table(...)`.")
         number = next(numbers)
@@ -187,6 +111,8 @@ def _paths(node: Node) -> list[EmbedPath]:
 
 def add_outputs(node: Node, _: ReadRequest) -> Node:
     """Names the columns of every row; what is asked for twice in the same way is given once."""
+    if (tally := _tally(node)) is not None:
+        return replace(node, tally=tally)
     outputs: dict[str, Output] = {}
     taken = [key for child in node.children for key in _keys(child)]
     if len(set(taken)) < len(taken):
@@ -194,6 +120,8 @@ def add_outputs(node: Node, _: ReadRequest) -> Node:
     for item in node.asked:
         if isinstance(item, Embed):
             continue
+        if isinstance(item, Tally):
+            refuse("select", "count() stands alone", "Ask for a count of everything with `Prefer: count=exact`.")
         fresh = (
             [Output(name, Place(column, ()), None) for name, column in node.table.columns.items()]
             if isinstance(item, Star)
@@ -207,9 +135,21 @@ def add_outputs(node: Node, _: ReadRequest) -> Node:
     return replace(node, outputs=tuple(outputs.values()))
 
 
+def _tally(node: Node) -> str | None:
+    """The key of the only thing that was asked for, if that is `count()`; or `count`, where that is no column."""
+    match node.asked:
+        case (Tally(alias),):
+            return alias or "count"
+        case (Pick(Field("count", ()), alias, None),) if "count" not in node.table.columns:
+            return alias or "count"
+    return None
+
+
 def _keys(child: Node) -> list[str]:
     """The keys that an embed adds to its parent's rows; none when nothing of it was selected."""
     if child.is_spread:
+        if child.tally is not None:
+            refuse("select", f"{child.name} cannot be counted and spread")
         return [output.name for output in child.outputs] + [key for inner in child.children for key in _keys(inner)]
     return [child.name] if child.asked else []
 
@@ -281,7 +221,10 @@ def add_order(node: Node, request: ReadRequest) -> Node:
 
 def add_window(node: Node, request: ReadRequest) -> Node:
     """Which rows."""
-    return replace(node, window=request.windows.get(node.path, EVERYTHING))
+    window = request.windows.get(node.path, EVERYTHING)
+    if node.tally is not None and (window != EVERYTHING or node.order):
+        refuse("select", "a count has no order, limit or offset")
+    return replace(node, window=window)
 
 
 def _place(node: Node, field: Field, parameter: str) -> Place:
@@ -299,4 +242,4 @@ def _place(node: Node, field: Field, parameter: str) -> Place:
     return Place(column, field.path)
 
 
-PASSES: tuple[Pass, ...] = (add_outputs, add_conditions, add_order, add_window)
+PASSES: tuple[Pass, ...] = (add_outputs, add_conditions, add_order, add_window, add_keyset)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from core.database import FIRST_READ_PARAMETER
 from core.engine.clauses import IS_VALUES, Filter
-from core.engine.plan import Exists, Group, Node, Output, Place, Planned, Sort
 from core.engine.request import MAX_ROWS, Count, Format, Window
+from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort
 
 _OPERATORS = {
     "eq": "=",
@@ -86,6 +86,8 @@ def render_read(tree: Node, format_: Format, count: Count | None, *, strip_nulls
     """The statement that reads `tree` and gives its body in `format_`."""
     arguments = _Arguments()
     where = _where(tree, arguments)
+    if tree.keyset is not None:
+        return _render_keyset(tree, arguments, where, count, strip_nulls)
     rows = _rows(tree, arguments, where)
     match format_:
         case "array":
@@ -99,6 +101,53 @@ def render_read(tree: Node, format_: Format, count: Count | None, *, strip_nulls
         f" FROM ({rows}) AS e",
         tuple(arguments.values),
     )
+
+
+def _render_keyset(tree: Node, arguments: _Arguments, where: str, count: Count | None, strip_nulls: bool) -> Sql:
+    """As any read, with `last`: the sort values of the last row, as a JSON array of texts and nulls."""
+    beyond = _beyond(tree, arguments)
+    page = _page(tree, arguments, f"{where} {'AND' if where else 'WHERE'} {beyond}" if beyond else where)
+    outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(tree, arguments))
+    keys = ", ".join(f"{_place(tree.alias, term.place, arguments)}::text" for term in tree.order)
+    row = "json_strip_nulls(e.row)" if strip_nulls else "e.row"
+    return Sql(
+        f"SELECT convert_to(coalesce(json_agg({row})::text, '[]'), 'UTF8') AS body, count(*) AS row_count,"
+        f" {_total(tree, where, count)} AS total, (array_agg(e.key))[count(*)::int] AS last"
+        f" FROM (SELECT row_to_json(o.*) AS row, json_build_array({keys})::text AS key FROM ({page}) AS {tree.alias}"
+        f" CROSS JOIN LATERAL (SELECT {outputs}) AS o) AS e",
+        tuple(arguments.values),
+    )
+
+
+def _beyond(tree: Node, arguments: _Arguments) -> str | None:
+    """Whether a row comes after the last one that was given, in the order of `tree`."""
+    after = tree.keyset.after if tree.keyset else None
+    if after is None:
+        return None
+    terms = [
+        (term, _place(tree.alias, term.place, arguments), value) for term, value in zip(tree.order, after, strict=True)
+    ]
+    if len({term.descending for term in tree.order}) == 1 and not any(term.place.nullable for term in tree.order):
+        # One comparison of rows, which an index on these columns answers.
+        sign = "<" if tree.order[0].descending else ">"
+        values = ", ".join(arguments.text(value or "", term.place.type) for term, _, value in terms)
+        return f"({', '.join(left for _, left, _ in terms)}) {sign} ({values})"
+    ways = []
+    for at, (term, left, value) in enumerate(terms):
+        same = [
+            f"{other} IS NULL" if equal is None else f"{other} = {arguments.text(equal, earlier.place.type)}"
+            for earlier, other, equal in terms[:at]
+        ]
+        ways.append(" AND ".join([*same, _later(term, left, value, arguments)]))
+    return f"({' OR '.join(f'({way})' for way in ways)})"
+
+
+def _later(term: Sort, left: str, value: str | None, arguments: _Arguments) -> str:
+    nulls_last = term.nulls == "last" if term.nulls else not term.descending
+    if value is None:
+        return "FALSE" if nulls_last else f"{left} IS NOT NULL"
+    later = f"{left} {'<' if term.descending else '>'} {arguments.text(value, term.place.type)}"
+    return f"({later} OR {left} IS NULL)" if nulls_last and term.place.nullable else later
 
 
 def render_matches(tree: Node) -> Sql:
@@ -119,7 +168,7 @@ def _object(strip_nulls: bool) -> str:
 
 def _csv(tree: Node) -> str:
     """RFC 4180: a header, then rows whose every value is quoted; a null is empty."""
-    names = [name for name, _ in _columns(tree, _Arguments())]
+    names = [name for name, _ in _columns(tree, _Arguments())] if tree.tally is None else [tree.tally]
     header = ",".join(
         f'"{name}"' if not name.isidentifier() else name for name in (n.replace('"', '""') for n in names)
     )
@@ -143,16 +192,21 @@ def _total(tree: Node, where: str, count: Count | None) -> str:
 
 def _rows(node: Node, arguments: _Arguments, where: str) -> str:
     """The page of a node with its outputs. The page is cut first: embeds are read for its rows only, in its order."""
+    if node.tally is not None:
+        return f"SELECT count(*) AS {quote(node.tally)} FROM {_tables(node)}{where}"
     outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(node, arguments))
     return f"SELECT {outputs} FROM ({_page(node, arguments, where)}) AS {node.alias}"
 
 
-def _page(node: Node, arguments: _Arguments, where: str) -> str:
-    tables = quote(node.table.name) + f" AS {node.alias}"
+def _tables(node: Node) -> str:
+    tables = f"{quote(node.table.name)} AS {node.alias}"
     if node.relation is not None and node.relation.junction is not None:
-        tables = f"{quote(node.relation.junction)} AS j{node.alias}, {tables}"
-    order = _order(node, arguments)
-    page = f"SELECT {node.alias}.* FROM {tables}{where}{order}"
+        return f"{quote(node.relation.junction)} AS j{node.alias}, {tables}"
+    return tables
+
+
+def _page(node: Node, arguments: _Arguments, where: str) -> str:
+    page = f"SELECT {node.alias}.* FROM {_tables(node)}{where}{_order(node, arguments)}"
     return page if node.to_one else _cut(page, node.alias, node.window, arguments)
 
 
@@ -176,10 +230,10 @@ def _columns(node: Node, arguments: _Arguments) -> list[tuple[str, str]]:
     columns = [(output.name, _output(node, output, arguments)) for output in node.outputs]
     for child in node.children:
         if child.is_spread:
-            columns += [
-                (name, f"(SELECT {expression} FROM ({_child_page(node, child, arguments)}) AS {child.alias})")
-                for name, expression in _columns(child, arguments)
-            ]
+            for name, expression in _columns(child, arguments):
+                whole = expression if child.to_one else f"coalesce(json_agg({expression}), '[]'::json)"
+                page = _child_page(node, child, arguments)
+                columns.append((name, f"(SELECT {whole} FROM ({page}) AS {child.alias})"))
         elif child.asked:
             rows = _rows(child, arguments, _child_where(node, child, arguments))
             whole = "row_to_json(e.*)" if child.to_one else "coalesce(json_agg(e.*), '[]'::json)"
@@ -221,10 +275,7 @@ def _where(node: Node, arguments: _Arguments, joins: Sequence[str] = ()) -> str:
 
 
 def _exists(parent: Node, child: Node, arguments: _Arguments) -> str:
-    tables = f"{quote(child.table.name)} AS {child.alias}"
-    if child.relation is not None and child.relation.junction is not None:
-        tables = f"{quote(child.relation.junction)} AS j{child.alias}, {tables}"
-    return f"EXISTS (SELECT FROM {tables}{_child_where(parent, child, arguments)})"
+    return f"EXISTS (SELECT FROM {_tables(child)}{_child_where(parent, child, arguments)})"
 
 
 def _condition(node: Node, condition: Planned, arguments: _Arguments) -> str:
@@ -242,7 +293,7 @@ def _condition(node: Node, condition: Planned, arguments: _Arguments) -> str:
 
 def _test(left: str, place: Place, filter_: Filter, arguments: _Arguments) -> str:
     operator, value = filter_.operator, filter_.values[0] if filter_.values else ""
-    type_ = ("text" if place.path[-1].as_text else "jsonb") if place.path else place.column.type
+    type_ = place.type
     if place.path and type_ == "jsonb" and place.column.type == "json":
         left = f"{left}::jsonb"
     if operator == "is":

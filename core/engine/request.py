@@ -82,6 +82,8 @@ class ReadRequest:
     format: Format = "array"
     strip_nulls: bool = False
     count: Count | None = None
+    cursor: str | None = None
+    """Where to go on in keyset paging, as it was given; "" is the start, None is no such paging."""
     applied: tuple[str, ...] = ()
     """The preferences that were followed, for Preference-Applied."""
 
@@ -95,6 +97,7 @@ class _Draft:
     orders: dict[EmbedPath, tuple[Order, ...]] = field(default_factory=dict)
     limits: dict[EmbedPath, int] = field(default_factory=dict)
     offsets: dict[EmbedPath, int] = field(default_factory=dict)
+    cursor: str | None = None
 
 
 def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", range_: str = "") -> ReadRequest:
@@ -111,6 +114,8 @@ def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", ra
     }
     windows[()] = _ranged(windows.get((), EVERYTHING), range_)
     format_, strip_nulls = choose_format(accept)
+    if draft.cursor is not None and (format_ != "array" or windows[()].offset):
+        refuse("cursor", "goes with a JSON array, and without an offset")
     count, applied = _preferences(prefer)
     return ReadRequest(
         table=table,
@@ -121,6 +126,7 @@ def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", ra
         format=format_,
         strip_nulls=strip_nulls,
         count=count,
+        cursor=draft.cursor,
         applied=applied,
     )
 
@@ -169,6 +175,10 @@ def _take(draft: _Draft, key: str, value: str) -> None:
         if path in draft.orders:
             refuse(key, "is given twice")
         draft.orders[path] = parse_order(value, key)
+    elif word == "cursor" and not path:
+        if draft.cursor is not None:
+            refuse(key, "is given twice")
+        draft.cursor = value
     elif word in ("limit", "offset"):
         counts = draft.limits if word == "limit" else draft.offsets
         if path in counts:

@@ -32,7 +32,15 @@ class Answer:
     body: bytes
 
 
-def respond(request: ReadRequest, body: bytes, row_count: int, total: int | None, *, if_none_match: str = "") -> Answer:
+def respond(
+    request: ReadRequest,
+    body: bytes,
+    row_count: int,
+    total: int | None,
+    *,
+    cursor: str | None = None,
+    if_none_match: str = "",
+) -> Answer:
     """The answer to a read that gave `row_count` rows, of `total` if that was asked for.
 
     Raises Refusal NOT_SINGULAR when one object was wanted and there is none, or more.
@@ -52,6 +60,8 @@ def respond(request: ReadRequest, body: bytes, row_count: int, total: int | None
     headers = {"Content-Range": content_range, **_CACHING}
     if request.applied:
         headers["Preference-Applied"] = ", ".join(request.applied)
+    if cursor is not None:
+        headers["Next-Cursor"] = cursor
     # Weak: the same rows may travel compressed.
     tag = blake2b(body, digest_size=16, key=f"{request.format} {content_range}".encode()[:64]).hexdigest()
     headers["ETag"] = f'W/"{tag}"'

@@ -495,7 +495,6 @@ async def test_a_table_that_is_not_served_does_not_exist(shop: Shop, method: str
         ("select=title,title:duration", 400, "PS104", "select"),
         ("select=genres(title),genres(id)", 400, "PS104", "select"),
         ("select=genres:title,genres(id)", 400, "PS104", "select"),
-        ("select=...genres(title)", 400, "PS104", "select"),
         ("select=watch_progres(id)", 400, "PS203", "select"),
         ("select=genres!nope(id)", 400, "PS203", "select"),
         ("select=genres!a!b(id)", 400, "PS104", "select"),

@@ -45,6 +45,10 @@ AMBIGUOUS_RELATION = Code("PS204", 300, "More than one foreign key joins these t
 UNKNOWN_COMMAND = Code("PS205", 404, "There is no such command.")
 NOT_SINGULAR = Code("PS206", 406, "The result is not exactly one row.")
 READ_ONLY = Code("PS207", 405, "This table is not written this way.")
+COLUMN_CLOSED = Code("PS208", 403, "That column is not written by clients.")
+NEEDS_FILTER = Code("PS209", 400, "A change of every row is refused.", "Say which rows: `id=eq....`.")
+TOO_MANY_AFFECTED = Code("PS210", 400, "The change would touch more rows than allowed; nothing was changed.")
+ROLLBACK_CLOSED = Code("PS211", 400, "Prefer: tx=rollback is not allowed here; nothing was changed.")
 
 # PS3xx who is asking
 SIGN_IN_NEEDED = Code("PS301", 401, "Sign in first.", "Send `Authorization: Bearer <access token>`.")

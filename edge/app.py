@@ -219,7 +219,9 @@ async def open_edge(settings: Settings) -> Edge:
         BeatFace(gate, grants, batcher, durations(database)).routes(),
         PlayFace(database, gate, grants, leases, entitlements).routes(),
         MineFace(database, gate).routes(),
-        rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
+        rest.routes(
+            rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer, may_roll_back=settings.may_roll_back)
+        ),
         auth.routes(
             database=database,
             gate=gate,

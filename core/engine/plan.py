@@ -27,7 +27,7 @@ from core.engine.keyset import add_keyset
 from core.engine.relations import find_relation
 from core.engine.request import EVERYTHING, EmbedPath, ReadRequest
 from core.engine.scanner import Field, refuse
-from core.engine.schema import Schema, near
+from core.engine.schema import Column, Schema, TableInfo, near
 from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort, Test
 from core.errors import BAD_QUERY, UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
 
@@ -40,20 +40,32 @@ Pass = Callable[[Node, ReadRequest], Node]
 
 def plan_read(request: ReadRequest, schema: Schema) -> Node:
     """The tree of what is to be read. Raises Refusal when the schema has no such thing."""
-    table = schema.tables.get(request.table)
-    if table is None or "read" not in table.verbs:
-        meant = near(request.table, schema.tables)
-        raise Refusal(
-            UNKNOWN_TABLE,
-            f"There is no table {request.table[:63]!r}.",
-            hint=f"Perhaps you meant {meant}." if meant else None,
-        )
+    table = find_table(schema, request.table)
+    if "read" not in table.policy.verbs:
+        raise _no_table(schema, request.table)
     numbers = counter()
     tree = _relate(Node(table, f"t{next(numbers)}", table.name, (), None, request.select), schema, numbers)
     _check_paths(tree, request)
     for build in PASSES:
         tree = _everywhere(tree, build, request)
     return tree
+
+
+def find_table(schema: Schema, name: str) -> TableInfo:
+    """The served table of that name. Raises Refusal UNKNOWN_TABLE."""
+    table = schema.tables.get(name)
+    if table is None:
+        raise _no_table(schema, name)
+    return table
+
+
+def _no_table(schema: Schema, name: str) -> Refusal:
+    meant = near(name, schema.tables)
+    return Refusal(
+        UNKNOWN_TABLE,
+        f"There is no table {name[:63]!r}.",
+        hint=f"Perhaps you meant {meant}." if meant else None,
+    )
 
 
 def _everywhere(node: Node, build: Pass, request: ReadRequest) -> Node:
@@ -70,7 +82,7 @@ def _relate(node: Node, schema: Schema, numbers: Iterator[int]) -> Node:
         if not isinstance(item, Embed):
             continue
         relation = find_relation(schema, node.table.name, item.target, item.hint)
-        if "read" not in schema.tables[relation.target].verbs:
+        if "read" not in schema.tables[relation.target].policy.verbs:
             refuse("select", f"{item.target} is not read here")
         if any(child.name == item.name for child in children):
             refuse("select", f"{item.name} is embedded twice", "Give one of them an alias: `other:table(...)`.")
@@ -227,16 +239,22 @@ def add_window(node: Node, request: ReadRequest) -> Node:
     return replace(node, window=window)
 
 
-def _place(node: Node, field: Field, parameter: str) -> Place:
-    column = node.table.columns.get(field.name)
+def find_column(table: TableInfo, name: str, parameter: str) -> Column:
+    """The visible column of that name. Raises Refusal UNKNOWN_COLUMN."""
+    column = table.columns.get(name)
     if column is None:
-        meant = near(field.name, node.table.columns)
+        meant = near(name, table.columns)
         raise Refusal(
             UNKNOWN_COLUMN,
-            f"{parameter[:100]}: {node.table.name} has no column {field.name!r}.",
+            f"{parameter[:100]}: {table.name} has no column {name[:63]!r}.",
             hint=f"Perhaps you meant {meant}." if meant else None,
-            faults=(Fault(parameter[:100], f"{node.table.name} has no column {field.name}"),),
+            faults=(Fault(parameter[:100], f"{table.name} has no column {name[:63]}"),),
         )
+    return column
+
+
+def _place(node: Node, field: Field, parameter: str) -> Place:
+    column = find_column(node.table, field.name, parameter)
     if field.path and column.type not in ("json", "jsonb"):
         refuse(parameter, f"{column.name} is {column.type}, not JSON")
     return Place(column, field.path)

@@ -115,6 +115,8 @@ class Node:
     tally: str | None = None
     """The key under which the number of rows is given, in place of the rows."""
     keyset: Keyset | None = None
+    source: str | None = None
+    """What is read in place of the table: the rows that the same statement wrote."""
 
     @property
     def to_one(self) -> bool:

@@ -61,6 +61,8 @@ _UNDEFINED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 CONSTRAINT_MEANINGS: Mapping[str, tuple[errors.Code, str]] = {
     "users__email_unique": (errors.EMAIL_TAKEN, "email"),
     "users__username_unique": (errors.CONFLICT, "username"),
+    "content_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
+    "playlist_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
 }
 
 
@@ -309,7 +311,7 @@ def translate(error: asyncpg.PostgresError) -> Exception:
     constraint = getattr(error, "constraint_name", None) or ""
     if constraint in CONSTRAINT_MEANINGS:
         code, field = CONSTRAINT_MEANINGS[constraint]
-        return Refusal(code, faults=(Fault(field, "is taken"),))
+        return Refusal(code, faults=(Fault(field, "is taken"),), data={"constraint": constraint})
     match error:
         case asyncpg.UniqueViolationError():
             return Refusal(errors.CONFLICT, details=error.detail, data={"constraint": constraint})

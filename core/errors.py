@@ -82,6 +82,9 @@ STILL_REFERENCED = Code("PS502", 409, "Something that does not exist is named, o
 RULE_BROKEN = Code("PS503", 400, "A rule of the data is broken.")
 ILLEGAL_MOVE = Code("PS504", 409, "That change of state is not allowed.")
 BAD_VALUE = Code("PS505", 400, "A value does not fit its column.")
+PRICE_OVERLAPS = Code("PS506", 409, "Another price holds at that time.", "End that one first, or begin after it.")
+KEY_REUSED = Code("PS507", 422, "That Idempotency-Key was used for another request.", "Make a new key for each intent.")
+KEY_BUSY = Code("PS508", 409, "A request with that Idempotency-Key is under way.", "Send it again after Retry-After.")
 
 # PS6xx media
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")

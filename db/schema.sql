@@ -11,4 +11,5 @@
 \ir schema/playback.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
+\ir schema/platform_commands.sql
 \ir schema/grants.sql

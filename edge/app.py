@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from core.database import Database, DatabaseDown
+from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.keys import KeyRing
@@ -32,6 +33,7 @@ from edge.api.passwords import Passwords
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
+from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
 from edge.api.throttle import Throttle
@@ -222,6 +224,7 @@ async def open_edge(settings: Settings) -> Edge:
         rest.routes(
             rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer, may_roll_back=settings.may_roll_back)
         ),
+        RpcFace(Commands(database, CONTEXTS), gate.viewer).routes(),
         auth.routes(
             database=database,
             gate=gate,

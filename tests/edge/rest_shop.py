@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from core.database import Database, dedicated
+from core.domain.commands import Commands
 from core.domain.context import EVERY_VERB, Context, Table
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
@@ -25,6 +26,7 @@ from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer
 from edge.api.rest import REST, RestFace, routes
+from edge.api.rpc import RpcFace
 from tests.conftest import Servers, TestDatabase
 
 OTHER_TENANT = UUID("00000000-0000-7000-8000-00000000b000")
@@ -127,6 +129,7 @@ async def _open(urls: TestDatabase) -> AsyncIterator[Shop]:
 
     app = web.Application(middlewares=[boundary])
     face = app[REST] = RestFace(database, source, viewer_of)
+    app.add_routes(RpcFace(Commands(database, WITH_SPECIMENS), viewer_of).routes())
     app.add_routes(routes(face))
     async with TestClient(TestServer(app)) as client:
         made = Shop(client, database, source, urls.admin_url, face)

@@ -24,6 +24,7 @@ from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
+from edge.api.description import DescriptionFace
 from edge.api.health import HealthFace
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
@@ -216,15 +217,15 @@ async def open_edge(settings: Settings) -> Edge:
     delivery = Delivery(read, Prefixes(database, redis, breaker).find, cache)
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
+    schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
     faces = [
         MediaFace(sessions, delivery, learned, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
         PlayFace(database, gate, grants, leases, entitlements).routes(),
         MineFace(database, gate).routes(),
-        rest.routes(
-            rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer, may_roll_back=settings.may_roll_back)
-        ),
-        RpcFace(Commands(database, CONTEXTS), gate.viewer).routes(),
+        rest.routes(rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)),
+        RpcFace(commands, gate.viewer).routes(),
+        DescriptionFace(schema_source, commands, VERSION).routes(),
         auth.routes(
             database=database,
             gate=gate,

@@ -124,13 +124,13 @@ class AddPlaylistPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PriceSet(msgspec.Struct, frozen=True):
-    """A price as it was stored."""
+    """A price as it was stored: from a moment (of a content) or day (of a playlist), to another or null for good."""
 
     id: UUID
     price: Decimal
     currency: str
-    effective_from: datetime | date
-    effective_to: datetime | date | None
+    effective_from: str
+    effective_to: str | None
 
 
 class ContentOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,12 +146,12 @@ class PlaylistOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """A price that holds now. `effective_to` null: until further notice."""
+    """A price that holds now, since a moment or day. `effective_to` null: until further notice."""
 
     price: Decimal
     currency: str
-    effective_from: datetime | date
-    effective_to: datetime | date | None
+    effective_from: str
+    effective_to: str | None
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -238,7 +238,19 @@ async def _set_price(
     await tx.run(SQL[_NAMED[what]["end"]], id_, asked.currency, start)
     price_id = await tx.value(SQL[_NAMED[what]["insert"]], id_, asked.price, asked.currency, start, end)
     await emit(tx, f"{what}.priced", f"{what}:{id_}", {f"{what}_id": id_, "price_id": price_id})
-    return PriceSet(price_id, asked.price, asked.currency, start, end)
+    return PriceSet(price_id, asked.price, asked.currency, start.isoformat(), end.isoformat() if end else None)
+
+
+def _prices(rows: list[Row]) -> list[Price]:
+    return [
+        Price(
+            row["price"],
+            row["currency"],
+            row["effective_from"].isoformat(),
+            row["effective_to"].isoformat() if row["effective_to"] else None,
+        )
+        for row in rows
+    ]
 
 
 _NAMED: Mapping[str, Mapping[str, str]] = {
@@ -259,14 +271,14 @@ async def do_content_offer(tx: Tx, _: Viewer, asked: ContentOffer, now: datetime
     """Raises Refusal CONTENT_NOT_FOUND."""
     if not await tx.value(SQL["content_seen"], asked.content_id):
         raise Refusal(CONTENT_NOT_FOUND)
-    return Offer([Price(**row) for row in await tx.many(SQL["content_offer_many"], asked.content_id, now)])
+    return Offer(_prices(await tx.many(SQL["content_offer_many"], asked.content_id, now)))
 
 
 async def do_playlist_offer(tx: Tx, _: Viewer, asked: PlaylistOffer, now: datetime) -> Offer:
     """Raises Refusal NOT_FOUND."""
     if not await tx.value(SQL["playlist_seen"], asked.playlist_id):
         raise Refusal(NOT_FOUND)
-    return Offer([Price(**row) for row in await tx.many(SQL["playlist_offer_many"], asked.playlist_id, now.date())])
+    return Offer(_prices(await tx.many(SQL["playlist_offer_many"], asked.playlist_id, now.date())))
 
 
 HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(

@@ -55,10 +55,14 @@ _MAKES_NO_SENSE = (
     asyncpg.ProgramLimitExceededError,
 )
 
+_UNDEFINED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+
 # What a broken constraint means to a client, where its name alone would not say it well.
 CONSTRAINT_MEANINGS: Mapping[str, tuple[errors.Code, str]] = {
     "users__email_unique": (errors.EMAIL_TAKEN, "email"),
     "users__username_unique": (errors.CONFLICT, "username"),
+    "content_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
+    "playlist_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
 }
 
 
@@ -93,6 +97,15 @@ class Tx:
         tag: str = await self.connection.execute(statement.sql, *args)
         last = tag.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
+
+    async def ask(self, sql: str, args: Sequence[object]) -> Row | None:
+        """The first row of a statement that the engine made. Raises Refusal BAD_QUERY, SchemaChanged."""
+        try:
+            return await self.connection.fetchrow(sql, *args)
+        except _UNDEFINED as error:
+            raise SchemaChanged(str(error)) from error
+        except _MAKES_NO_SENSE as error:
+            raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
 
     async def run_many(self, statement: Statement, rows: Sequence[Sequence[object]]) -> None:
         """Executes once per row, pipelined."""
@@ -170,7 +183,7 @@ class Database:
         async with self._connection() as connection:
             try:
                 return await connection.fetchrow(text, *viewer_settings(viewer), *args)
-            except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+            except _UNDEFINED as error:
                 raise SchemaChanged(str(error)) from error
             except _MAKES_NO_SENSE as error:
                 raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
@@ -298,7 +311,7 @@ def translate(error: asyncpg.PostgresError) -> Exception:
     constraint = getattr(error, "constraint_name", None) or ""
     if constraint in CONSTRAINT_MEANINGS:
         code, field = CONSTRAINT_MEANINGS[constraint]
-        return Refusal(code, faults=(Fault(field, "is taken"),))
+        return Refusal(code, faults=(Fault(field, "is taken"),), data={"constraint": constraint})
     match error:
         case asyncpg.UniqueViolationError():
             return Refusal(errors.CONFLICT, details=error.detail, data={"constraint": constraint})
@@ -313,6 +326,16 @@ def translate(error: asyncpg.PostgresError) -> Exception:
                 str(error.message),
                 faults=(Fault(column, "breaks a rule of the data"),) if column else (),
                 data={"constraint": constraint},
+            )
+        case asyncpg.CardinalityViolationError():
+            return Refusal(errors.RULE_BROKEN, "Two rows of the body are the same row of the table.")
+        case asyncpg.RaiseError() | asyncpg.GeneratedAlwaysError():
+            return Refusal(errors.RULE_BROKEN, str(error.message), hint=error.hint)
+        case asyncpg.ProgramLimitExceededError():
+            return Refusal(errors.BAD_VALUE, str(error.message))
+        case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
+            return Refusal(
+                errors.UNAVAILABLE, "Somebody else was changing the same; nothing was changed.", retry_after_s=1
             )
         case asyncpg.InsufficientPrivilegeError():
             return Refusal(errors.FORBIDDEN)

@@ -45,6 +45,10 @@ AMBIGUOUS_RELATION = Code("PS204", 300, "More than one foreign key joins these t
 UNKNOWN_COMMAND = Code("PS205", 404, "There is no such command.")
 NOT_SINGULAR = Code("PS206", 406, "The result is not exactly one row.")
 READ_ONLY = Code("PS207", 405, "This table is not written this way.")
+COLUMN_CLOSED = Code("PS208", 403, "That column is not written by clients.")
+NEEDS_FILTER = Code("PS209", 400, "A change of every row is refused.", "Say which rows: `id=eq....`.")
+TOO_MANY_AFFECTED = Code("PS210", 400, "The change would touch more rows than allowed; nothing was changed.")
+ROLLBACK_CLOSED = Code("PS211", 400, "Prefer: tx=rollback is not allowed here; nothing was changed.")
 
 # PS3xx who is asking
 SIGN_IN_NEEDED = Code("PS301", 401, "Sign in first.", "Send `Authorization: Bearer <access token>`.")
@@ -78,6 +82,9 @@ STILL_REFERENCED = Code("PS502", 409, "Something that does not exist is named, o
 RULE_BROKEN = Code("PS503", 400, "A rule of the data is broken.")
 ILLEGAL_MOVE = Code("PS504", 409, "That change of state is not allowed.")
 BAD_VALUE = Code("PS505", 400, "A value does not fit its column.")
+PRICE_OVERLAPS = Code("PS506", 409, "Another price holds at that time.", "End that one first, or begin after it.")
+KEY_REUSED = Code("PS507", 422, "That Idempotency-Key was used for another request.", "Make a new key for each intent.")
+KEY_BUSY = Code("PS508", 409, "A request with that Idempotency-Key is under way.", "Send it again after Retry-After.")
 
 # PS6xx media
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")

@@ -55,6 +55,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...]
     bind_ip: bool
     """A session that is used from two networks at once counts as two."""
+    may_roll_back: bool
+    """Whether a client may try a change and take it back (`Prefer: tx=rollback`)."""
     accel: str | None
     """The internal address below which nginx serves the store's files; None: we send them."""
     progress_partitions: int
@@ -109,6 +111,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         disk_cache_mb=_count(env, "PENSTOCK_DISK_CACHE_MB", default=0, most=100_000_000),
         trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),
         bind_ip=_choice(env, "PENSTOCK_BIND_IP", ("off", "soft")) == "soft",
+        may_roll_back=_choice(env, "PENSTOCK_API_ROLLBACK", ("off", "on")) == "on",
         accel=_accel(env.get("PENSTOCK_ACCEL"), store_url),
         progress_partitions=_count(env, "PENSTOCK_PROGRESS_PARTITIONS", default=4, most=256),
         complete_percent=_count(env, "PENSTOCK_COMPLETE_PERCENT", default=95, most=100),

@@ -38,6 +38,7 @@
 \ir schema/platform_integrations.sql
 \ir schema/platform_experiments.sql
 \ir schema/platform_operations.sql
+\ir schema/platform_commands.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
 \ir schema/habits.sql

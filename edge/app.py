@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from core.database import Database, DatabaseDown
+from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.keys import KeyRing
@@ -24,6 +25,7 @@ from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
+from edge.api.description import DescriptionFace
 from edge.api.health import HealthFace
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
@@ -33,6 +35,7 @@ from edge.api.passwords import Passwords
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
+from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
 from edge.api.throttle import Throttle
@@ -227,12 +230,15 @@ async def open_edge(settings: Settings) -> Edge:
     delivery = Delivery(read, Prefixes(database, redis, breaker).find, cache)
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
+    schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest).routes(),
         MineFace(database, gate, newest).routes(),
-        rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
+        rest.routes(rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)),
+        RpcFace(commands, gate.viewer).routes(),
+        DescriptionFace(schema_source, commands, VERSION).routes(),
         auth.routes(
             database=database,
             gate=gate,

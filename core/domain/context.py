@@ -3,27 +3,58 @@
 TABLES    the tables it owns and what of them the engine serves
 STATES    transition tables of its state machines, as the schema enforces them
 RULES     pure `check_*` functions: a Refusal or None
-COMMANDS  frozen request records by command name
-HANDLERS  command type -> function
+COMMANDS  by name: the frozen record that asks for it, and who may
+HANDLERS  record -> `do_*`, which checks and writes in the transaction it is given
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from core.database import Tx
+from core.viewer import Role, Viewer
 
 Verb = Literal["read", "insert", "update", "delete"]
+READ_ONLY: frozenset[Verb] = frozenset({"read"})
+EVERY_VERB: frozenset[Verb] = frozenset({"read", "insert", "update", "delete"})
+STAFF: frozenset[Role] = frozenset({"staff", "service_role"})
+ANYONE: frozenset[Role] = frozenset({"anon", "authenticated", "staff", "service_role"})
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One served table. Rows are decided by row-level security; this limits columns and verbs."""
+    """One served table. Rows are decided by row-level security; this limits columns and verbs.
+
+    Closed unless opened: nothing is written without a verb, a role among the writers and the column named.
+    """
 
     name: str
-    verbs: frozenset[Verb] = frozenset({"read"})
+    verbs: frozenset[Verb] = READ_ONLY
     hidden: frozenset[str] = frozenset()
     """Columns that never leave the database through the engine."""
+    insertable: frozenset[str] = frozenset()
+    """Columns that a new row may be given; the others take their defaults."""
+    updatable: frozenset[str] = frozenset()
+    writers: frozenset[Role] = STAFF
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is asked by `POST /rest/v1/rpc/{name}`; its docstring and fields are the documentation."""
+
+    request: type[msgspec.Struct]
+    answer: type[msgspec.Struct]
+    roles: frozenset[Role] = STAFF
+    is_read: bool = False
+    """It changes nothing: GET asks for it as well, and no idempotency key is kept."""
+
+
+Handler = Callable[[Tx, Viewer, Any, datetime], Awaitable[msgspec.Struct]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +64,5 @@ class Context:
     name: str
     tables: tuple[Table, ...]
     states: Mapping[str, Mapping[str, frozenset[str]]]
+    commands: Mapping[str, Command] = field(default_factory=dict)
+    handlers: Mapping[type[msgspec.Struct], Handler] = field(default_factory=dict)

@@ -31,7 +31,7 @@ SQL = load("core.domain", "media.sql")
 TABLES = (
     Table("generations", hidden=frozenset({"store_prefix"})),
     Table("renditions"),
-    Table("text_tracks", verbs=frozenset({"read", "insert", "update", "delete"})),
+    Table("text_tracks", verbs=frozenset({"read", "update", "delete"}), updatable=frozenset({"label", "is_default"})),
     Table("files", verbs=frozenset({"read", "delete"})),
     Table("transcode_jobs"),
     Table("transcode_tasks", hidden=frozenset({"output_key"})),

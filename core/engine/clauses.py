@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from core.engine.scanner import Field, Scanner, refuse
 
@@ -63,6 +63,13 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """`alias:count()`: how many rows there are."""
+
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Embed:
     """`alias:target!hint!inner(select)`; `...target(select)` spreads its columns into the parent."""
 
@@ -71,7 +78,7 @@ class Embed:
     hint: str | None
     join: Join
     spread: bool
-    select: tuple[Star | Pick | Embed, ...]
+    select: tuple[Item, ...]
 
     @property
     def name(self) -> str:
@@ -79,7 +86,7 @@ class Embed:
         return self.alias or self.target
 
 
-Item = Star | Pick | Embed
+Item: TypeAlias = Star | Pick | Tally | Embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +152,12 @@ def _item(scanner: Scanner, depth: int) -> Item:
     if not field.path and not scanner.peek("::") and scanner.take(":"):
         alias = field.name
         field = scanner.field("a column or relation")
+    if field == Field("count") and scanner.take("()"):
+        return Tally(alias)
     if not field.path and (scanner.peek("(") or scanner.peek("!")):
         return _embed(scanner, field.name, alias, depth, spread=False)
     if scanner.peek("."):
-        refuse("select", "aggregate functions are not offered", "Ask for a count with `Prefer: count=exact`.")
+        refuse("select", "of the aggregate functions only count() is offered, alone in its parentheses")
     cast = None
     if scanner.take("::"):
         cast = scanner.name("a type").lower()

@@ -7,106 +7,32 @@ does not exist or does not fit, with a near match. Knows no SQL and no viewer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count as counter
-from typing import Literal
 
-from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Condition, Embed, Filter, Logic, Pick, Star
-from core.engine.relations import Relation, find_relation
-from core.engine.request import EVERYTHING, EmbedPath, ReadRequest, Window
-from core.engine.scanner import Field, JsonStep, refuse
+from core.engine.clauses import (
+    CONTAINMENTS,
+    PATTERNS,
+    RANGES,
+    SEARCHES,
+    Condition,
+    Embed,
+    Filter,
+    Logic,
+    Pick,
+    Star,
+    Tally,
+)
+from core.engine.keyset import add_keyset
+from core.engine.relations import find_relation
+from core.engine.request import EVERYTHING, EmbedPath, ReadRequest
+from core.engine.scanner import Field, refuse
 from core.engine.schema import Column, Schema, TableInfo, near
+from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort, Test
 from core.errors import BAD_QUERY, UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
 
 MAX_EMBEDS = 25
 MAX_OUTPUTS = 250  # PostgreSQL's own limit is 1664
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A column of a node's table, or a place inside its JSON."""
-
-    column: Column
-    path: tuple[JsonStep, ...]
-
-    @property
-    def is_text(self) -> bool:
-        """Whether text is found there."""
-        return self.path[-1].as_text if self.path else self.column.category == "S"
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One key of a row."""
-
-    name: str
-    place: Place
-    cast: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """A condition on a place of the node's own table."""
-
-    place: Place
-    filter: Filter
-
-
-@dataclass(frozen=True, slots=True)
-class Exists:
-    """Whether the embed with this alias has a row."""
-
-    alias: str
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Conditions joined by one word."""
-
-    kind: Literal["and", "or"]
-    negated: bool
-    members: tuple[Test | Exists | Group, ...]
-
-
-Planned = Test | Exists | Group
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """One term of an order; `embed` is the alias of the to-one embed whose column it is."""
-
-    place: Place
-    embed: str | None
-    descending: bool
-    nulls: Literal["first", "last"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One table being read: the root, or an embed joined to its parent by `relation`.
-
-    `alias` (t0, t1, ...) is unique in the tree, `name` is its key in the parent's rows.
-    """
-
-    table: TableInfo
-    alias: str
-    name: str
-    path: EmbedPath
-    relation: Relation | None
-    asked: tuple[Star | Pick | Embed, ...]
-    is_inner: bool = False
-    is_spread: bool = False
-    children: tuple[Node, ...] = ()
-    outputs: tuple[Output, ...] = ()
-    where: tuple[Planned, ...] = ()
-    order: tuple[Sort, ...] = ()
-    window: Window = EVERYTHING
-
-    @property
-    def to_one(self) -> bool:
-        """Whether it holds at most one row for each row of its parent."""
-        return self.relation is not None and self.relation.to_one
 
 
 Pass = Callable[[Node, ReadRequest], Node]
@@ -114,20 +40,32 @@ Pass = Callable[[Node, ReadRequest], Node]
 
 def plan_read(request: ReadRequest, schema: Schema) -> Node:
     """The tree of what is to be read. Raises Refusal when the schema has no such thing."""
-    table = schema.tables.get(request.table)
-    if table is None or "read" not in table.verbs:
-        meant = near(request.table, schema.tables)
-        raise Refusal(
-            UNKNOWN_TABLE,
-            f"There is no table {request.table[:63]!r}.",
-            hint=f"Perhaps you meant {meant}." if meant else None,
-        )
+    table = find_table(schema, request.table)
+    if "read" not in table.policy.verbs:
+        raise _no_table(schema, request.table)
     numbers = counter()
     tree = _relate(Node(table, f"t{next(numbers)}", table.name, (), None, request.select), schema, numbers)
     _check_paths(tree, request)
     for build in PASSES:
         tree = _everywhere(tree, build, request)
     return tree
+
+
+def find_table(schema: Schema, name: str) -> TableInfo:
+    """The served table of that name. Raises Refusal UNKNOWN_TABLE."""
+    table = schema.tables.get(name)
+    if table is None:
+        raise _no_table(schema, name)
+    return table
+
+
+def _no_table(schema: Schema, name: str) -> Refusal:
+    meant = near(name, schema.tables)
+    return Refusal(
+        UNKNOWN_TABLE,
+        f"There is no table {name[:63]!r}.",
+        hint=f"Perhaps you meant {meant}." if meant else None,
+    )
 
 
 def _everywhere(node: Node, build: Pass, request: ReadRequest) -> Node:
@@ -144,10 +82,8 @@ def _relate(node: Node, schema: Schema, numbers: Iterator[int]) -> Node:
         if not isinstance(item, Embed):
             continue
         relation = find_relation(schema, node.table.name, item.target, item.hint)
-        if "read" not in schema.tables[relation.target].verbs:
+        if "read" not in schema.tables[relation.target].policy.verbs:
             refuse("select", f"{item.target} is not read here")
-        if item.spread and not relation.to_one:
-            refuse("select", f"{item.name} has many rows and cannot be spread", "Leave out the three dots.")
         if any(child.name == item.name for child in children):
             refuse("select", f"{item.name} is embedded twice", "Give one of them an alias: `other:table(...)`.")
         number = next(numbers)
@@ -187,6 +123,8 @@ def _paths(node: Node) -> list[EmbedPath]:
 
 def add_outputs(node: Node, _: ReadRequest) -> Node:
     """Names the columns of every row; what is asked for twice in the same way is given once."""
+    if (tally := _tally(node)) is not None:
+        return replace(node, tally=tally)
     outputs: dict[str, Output] = {}
     taken = [key for child in node.children for key in _keys(child)]
     if len(set(taken)) < len(taken):
@@ -194,6 +132,8 @@ def add_outputs(node: Node, _: ReadRequest) -> Node:
     for item in node.asked:
         if isinstance(item, Embed):
             continue
+        if isinstance(item, Tally):
+            refuse("select", "count() stands alone", "Ask for a count of everything with `Prefer: count=exact`.")
         fresh = (
             [Output(name, Place(column, ()), None) for name, column in node.table.columns.items()]
             if isinstance(item, Star)
@@ -207,9 +147,21 @@ def add_outputs(node: Node, _: ReadRequest) -> Node:
     return replace(node, outputs=tuple(outputs.values()))
 
 
+def _tally(node: Node) -> str | None:
+    """The key of the only thing that was asked for, if that is `count()`; or `count`, where that is no column."""
+    match node.asked:
+        case (Tally(alias),):
+            return alias or "count"
+        case (Pick(Field("count", ()), alias, None),) if "count" not in node.table.columns:
+            return alias or "count"
+    return None
+
+
 def _keys(child: Node) -> list[str]:
     """The keys that an embed adds to its parent's rows; none when nothing of it was selected."""
     if child.is_spread:
+        if child.tally is not None:
+            refuse("select", f"{child.name} cannot be counted and spread")
         return [output.name for output in child.outputs] + [key for inner in child.children for key in _keys(inner)]
     return [child.name] if child.asked else []
 
@@ -281,22 +233,31 @@ def add_order(node: Node, request: ReadRequest) -> Node:
 
 def add_window(node: Node, request: ReadRequest) -> Node:
     """Which rows."""
-    return replace(node, window=request.windows.get(node.path, EVERYTHING))
+    window = request.windows.get(node.path, EVERYTHING)
+    if node.tally is not None and (window != EVERYTHING or node.order):
+        refuse("select", "a count has no order, limit or offset")
+    return replace(node, window=window)
+
+
+def find_column(table: TableInfo, name: str, parameter: str) -> Column:
+    """The visible column of that name. Raises Refusal UNKNOWN_COLUMN."""
+    column = table.columns.get(name)
+    if column is None:
+        meant = near(name, table.columns)
+        raise Refusal(
+            UNKNOWN_COLUMN,
+            f"{parameter[:100]}: {table.name} has no column {name[:63]!r}.",
+            hint=f"Perhaps you meant {meant}." if meant else None,
+            faults=(Fault(parameter[:100], f"{table.name} has no column {name[:63]}"),),
+        )
+    return column
 
 
 def _place(node: Node, field: Field, parameter: str) -> Place:
-    column = node.table.columns.get(field.name)
-    if column is None:
-        meant = near(field.name, node.table.columns)
-        raise Refusal(
-            UNKNOWN_COLUMN,
-            f"{parameter[:100]}: {node.table.name} has no column {field.name!r}.",
-            hint=f"Perhaps you meant {meant}." if meant else None,
-            faults=(Fault(parameter[:100], f"{node.table.name} has no column {field.name}"),),
-        )
+    column = find_column(node.table, field.name, parameter)
     if field.path and column.type not in ("json", "jsonb"):
         refuse(parameter, f"{column.name} is {column.type}, not JSON")
     return Place(column, field.path)
 
 
-PASSES: tuple[Pass, ...] = (add_outputs, add_conditions, add_order, add_window)
+PASSES: tuple[Pass, ...] = (add_outputs, add_conditions, add_order, add_window, add_keyset)

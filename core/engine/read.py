@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from core.database import Database
-from core.engine.plan import Node, plan_read
+from core.engine.keyset import next_cursor
+from core.engine.plan import plan_read
 from core.engine.render import Sql, render_matches, render_read
 from core.engine.request import MAX_ROWS, ReadRequest, parse_read
 from core.engine.respond import Answer, respond
 from core.engine.schema import Schema
+from core.engine.tree import Node
 from core.viewer import Viewer
 
 
@@ -46,7 +48,8 @@ async def answer_read(database: Database, viewer: Viewer, prepared: Prepared, *,
         # The planner may guess fewer than there are: what was just given is a floor.
         last = prepared.request.windows[()].offset + row["row_count"] if row["row_count"] else 0
         total = max(total or 0, last, await _planned(database, viewer, prepared.tree))
-    return respond(prepared.request, row["body"], row["row_count"], total, if_none_match=if_none_match)
+    cursor = next_cursor(prepared.tree, row["row_count"], row["last"]) if prepared.tree.keyset else None
+    return respond(prepared.request, row["body"], row["row_count"], total, cursor=cursor, if_none_match=if_none_match)
 
 
 async def _planned(database: Database, viewer: Viewer, tree: Node) -> int:

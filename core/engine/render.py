@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from core.database import FIRST_READ_PARAMETER
 from core.engine.clauses import IS_VALUES, Filter
-from core.engine.plan import Exists, Group, Node, Output, Place, Planned, Sort
-from core.engine.request import MAX_ROWS, Count, Format, Window
+from core.engine.prefer import Count
+from core.engine.request import MAX_ROWS, Format, Window
+from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort
 
 _OPERATORS = {
     "eq": "=",
@@ -59,11 +60,12 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-class _Arguments:
+class Arguments:
     """Values in the order of their parameters."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = FIRST_READ_PARAMETER) -> None:
         self.values: list[object] = []
+        self._first = first
 
     def text(self, value: str, type_: str = "text") -> str:
         self.values.append(value)
@@ -78,15 +80,91 @@ class _Arguments:
         return self._cast("bigint", "bigint")
 
     def _cast(self, sent: str, type_: str) -> str:
-        parameter = f"${len(self.values) + FIRST_READ_PARAMETER - 1}::{sent}"
+        parameter = f"${len(self.values) + self._first - 1}::{sent}"
         return parameter if type_ == sent else f"{parameter}::{type_}"
 
 
 def render_read(tree: Node, format_: Format, count: Count | None, *, strip_nulls: bool = False) -> Sql:
     """The statement that reads `tree` and gives its body in `format_`."""
-    arguments = _Arguments()
+    arguments = Arguments()
     where = _where(tree, arguments)
+    if tree.keyset is not None:
+        return _render_keyset(tree, arguments, where, count, strip_nulls)
     rows = _rows(tree, arguments, where)
+    return Sql(
+        f"SELECT {_body(tree, format_, strip_nulls)} AS body, count(*) AS row_count, {_total(tree, where, count)} AS total"
+        f" FROM ({rows}) AS e",
+        tuple(arguments.values),
+    )
+
+
+def _render_keyset(tree: Node, arguments: Arguments, where: str, count: Count | None, strip_nulls: bool) -> Sql:
+    """As any read, with `last`: the sort values of the last row, as a JSON array of texts and nulls."""
+    beyond = _beyond(tree, arguments)
+    page = _page(tree, arguments, f"{where} {'AND' if where else 'WHERE'} {beyond}" if beyond else where)
+    outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(tree, arguments))
+    keys = ", ".join(f"{_place(tree.alias, term.place, arguments)}::text" for term in tree.order)
+    row = "json_strip_nulls(e.row)" if strip_nulls else "e.row"
+    return Sql(
+        f"SELECT convert_to(coalesce(json_agg({row})::text, '[]'), 'UTF8') AS body, count(*) AS row_count,"
+        f" {_total(tree, where, count)} AS total, (array_agg(e.key))[count(*)::int] AS last"
+        f" FROM (SELECT row_to_json(o.*) AS row, json_build_array({keys})::text AS key FROM ({page}) AS {tree.alias}"
+        f" CROSS JOIN LATERAL (SELECT {outputs}) AS o) AS e",
+        tuple(arguments.values),
+    )
+
+
+def _beyond(tree: Node, arguments: Arguments) -> str | None:
+    """Whether a row comes after the last one that was given, in the order of `tree`."""
+    after = tree.keyset.after if tree.keyset else None
+    if after is None:
+        return None
+    terms = [
+        (term, _place(tree.alias, term.place, arguments), value) for term, value in zip(tree.order, after, strict=True)
+    ]
+    if len({term.descending for term in tree.order}) == 1 and not any(term.place.nullable for term in tree.order):
+        # One comparison of rows, which an index on these columns answers.
+        sign = "<" if tree.order[0].descending else ">"
+        values = ", ".join(arguments.text(value or "", term.place.type) for term, _, value in terms)
+        return f"({', '.join(left for _, left, _ in terms)}) {sign} ({values})"
+    ways = []
+    for at, (term, left, value) in enumerate(terms):
+        same = [
+            f"{other} IS NULL" if equal is None else f"{other} = {arguments.text(equal, earlier.place.type)}"
+            for earlier, other, equal in terms[:at]
+        ]
+        ways.append(" AND ".join([*same, _later(term, left, value, arguments)]))
+    return f"({' OR '.join(f'({way})' for way in ways)})"
+
+
+def _later(term: Sort, left: str, value: str | None, arguments: Arguments) -> str:
+    nulls_last = term.nulls == "last" if term.nulls else not term.descending
+    if value is None:
+        return "FALSE" if nulls_last else f"{left} IS NOT NULL"
+    later = f"{left} {'<' if term.descending else '>'} {arguments.text(value, term.place.type)}"
+    return f"({later} OR {left} IS NULL)" if nulls_last and term.place.nullable else later
+
+
+def render_matches(tree: Node) -> Sql:
+    """The rows that match, without their columns: to ask the planner how many there are."""
+    arguments = Arguments()
+    return Sql(
+        f"SELECT FROM {quote(tree.table.name)} AS {tree.alias}{_where(tree, arguments)}", tuple(arguments.values)
+    )
+
+
+def render_rows(tree: Node, format_: Format, strip_nulls: bool, arguments: Arguments) -> tuple[str, str]:
+    """The body of `tree` as an expression, and the rows it is taken from, to be called e."""
+    return _body(tree, format_, strip_nulls), _rows(tree, arguments, _where(tree, arguments))
+
+
+def render_conditions(node: Node, arguments: Arguments) -> str:
+    """The conditions on a node's own table as a WHERE clause; nothing of embeds that must have rows."""
+    terms = [_condition(node, condition, arguments) for condition in node.where]
+    return f" WHERE {' AND '.join(terms)}" if terms else ""
+
+
+def _body(tree: Node, format_: Format, strip_nulls: bool) -> str:
     match format_:
         case "array":
             body = f"coalesce({_array(strip_nulls)}::text, '[]')"
@@ -94,19 +172,7 @@ def render_read(tree: Node, format_: Format, count: Count | None, *, strip_nulls
             body = f"coalesce(string_agg({_object(strip_nulls)}::text, ''), '')"
         case "csv":
             body = _csv(tree)
-    return Sql(
-        f"SELECT convert_to({body}, 'UTF8') AS body, count(*) AS row_count, {_total(tree, where, count)} AS total"
-        f" FROM ({rows}) AS e",
-        tuple(arguments.values),
-    )
-
-
-def render_matches(tree: Node) -> Sql:
-    """The rows that match, without their columns: to ask the planner how many there are."""
-    arguments = _Arguments()
-    return Sql(
-        f"SELECT FROM {quote(tree.table.name)} AS {tree.alias}{_where(tree, arguments)}", tuple(arguments.values)
-    )
+    return f"convert_to({body}, 'UTF8')"
 
 
 def _array(strip_nulls: bool) -> str:
@@ -119,7 +185,7 @@ def _object(strip_nulls: bool) -> str:
 
 def _csv(tree: Node) -> str:
     """RFC 4180: a header, then rows whose every value is quoted; a null is empty."""
-    names = [name for name, _ in _columns(tree, _Arguments())]
+    names = [name for name, _ in _columns(tree, Arguments())] if tree.tally is None else [tree.tally]
     header = ",".join(
         f'"{name}"' if not name.isidentifier() else name for name in (n.replace('"', '""') for n in names)
     )
@@ -141,22 +207,27 @@ def _total(tree: Node, where: str, count: Count | None) -> str:
             return "NULL::bigint"
 
 
-def _rows(node: Node, arguments: _Arguments, where: str) -> str:
+def _rows(node: Node, arguments: Arguments, where: str) -> str:
     """The page of a node with its outputs. The page is cut first: embeds are read for its rows only, in its order."""
+    if node.tally is not None:
+        return f"SELECT count(*) AS {quote(node.tally)} FROM {_tables(node)}{where}"
     outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(node, arguments))
     return f"SELECT {outputs} FROM ({_page(node, arguments, where)}) AS {node.alias}"
 
 
-def _page(node: Node, arguments: _Arguments, where: str) -> str:
-    tables = quote(node.table.name) + f" AS {node.alias}"
+def _tables(node: Node) -> str:
+    tables = f"{quote(node.source or node.table.name)} AS {node.alias}"
     if node.relation is not None and node.relation.junction is not None:
-        tables = f"{quote(node.relation.junction)} AS j{node.alias}, {tables}"
-    order = _order(node, arguments)
-    page = f"SELECT {node.alias}.* FROM {tables}{where}{order}"
+        return f"{quote(node.relation.junction)} AS j{node.alias}, {tables}"
+    return tables
+
+
+def _page(node: Node, arguments: Arguments, where: str) -> str:
+    page = f"SELECT {node.alias}.* FROM {_tables(node)}{where}{_order(node, arguments)}"
     return page if node.to_one else _cut(page, node.alias, node.window, arguments)
 
 
-def _cut(page: str, alias: str, window: Window, arguments: _Arguments) -> str:
+def _cut(page: str, alias: str, window: Window, arguments: Arguments) -> str:
     """The rows of a window. Its size is a parameter, but the planner is told the next power of two above its end.
 
     Without that it reckons with a tenth of the table, finds a generic plan dear and plans anew each time: a list of 20
@@ -171,15 +242,15 @@ def _cut(page: str, alias: str, window: Window, arguments: _Arguments) -> str:
     return f"SELECT {alias}.* FROM ({page} LIMIT {bound}) AS {alias}{limit}{offset}"
 
 
-def _columns(node: Node, arguments: _Arguments) -> list[tuple[str, str]]:
+def _columns(node: Node, arguments: Arguments) -> list[tuple[str, str]]:
     """The keys of a node's rows, each with its expression."""
     columns = [(output.name, _output(node, output, arguments)) for output in node.outputs]
     for child in node.children:
         if child.is_spread:
-            columns += [
-                (name, f"(SELECT {expression} FROM ({_child_page(node, child, arguments)}) AS {child.alias})")
-                for name, expression in _columns(child, arguments)
-            ]
+            for name, expression in _columns(child, arguments):
+                whole = expression if child.to_one else f"coalesce(json_agg({expression}), '[]'::json)"
+                page = _child_page(node, child, arguments)
+                columns.append((name, f"(SELECT {whole} FROM ({page}) AS {child.alias})"))
         elif child.asked:
             rows = _rows(child, arguments, _child_where(node, child, arguments))
             whole = "row_to_json(e.*)" if child.to_one else "coalesce(json_agg(e.*), '[]'::json)"
@@ -187,12 +258,12 @@ def _columns(node: Node, arguments: _Arguments) -> list[tuple[str, str]]:
     return columns
 
 
-def _output(node: Node, output: Output, arguments: _Arguments) -> str:
+def _output(node: Node, output: Output, arguments: Arguments) -> str:
     expression = _place(node.alias, output.place, arguments)
     return f"({expression})::{output.cast}" if output.cast else expression
 
 
-def _place(alias: str, place: Place, arguments: _Arguments) -> str:
+def _place(alias: str, place: Place, arguments: Arguments) -> str:
     expression = f"{alias}.{quote(place.column.name)}"
     for step in place.path:
         arrow = "->>" if step.as_text else "->"
@@ -201,11 +272,11 @@ def _place(alias: str, place: Place, arguments: _Arguments) -> str:
     return expression
 
 
-def _child_page(parent: Node, child: Node, arguments: _Arguments) -> str:
+def _child_page(parent: Node, child: Node, arguments: Arguments) -> str:
     return _page(child, arguments, _child_where(parent, child, arguments))
 
 
-def _child_where(parent: Node, child: Node, arguments: _Arguments) -> str:
+def _child_where(parent: Node, child: Node, arguments: Arguments) -> str:
     relation = child.relation
     assert relation is not None, "only the root has no relation"
     near = f"j{child.alias}" if relation.junction else child.alias
@@ -214,20 +285,17 @@ def _child_where(parent: Node, child: Node, arguments: _Arguments) -> str:
     return _where(child, arguments, joins)
 
 
-def _where(node: Node, arguments: _Arguments, joins: Sequence[str] = ()) -> str:
+def _where(node: Node, arguments: Arguments, joins: Sequence[str] = ()) -> str:
     terms = [*joins, *(_condition(node, condition, arguments) for condition in node.where)]
     terms += [_exists(node, child, arguments) for child in node.children if child.is_inner]
     return f" WHERE {' AND '.join(terms)}" if terms else ""
 
 
-def _exists(parent: Node, child: Node, arguments: _Arguments) -> str:
-    tables = f"{quote(child.table.name)} AS {child.alias}"
-    if child.relation is not None and child.relation.junction is not None:
-        tables = f"{quote(child.relation.junction)} AS j{child.alias}, {tables}"
-    return f"EXISTS (SELECT FROM {tables}{_child_where(parent, child, arguments)})"
+def _exists(parent: Node, child: Node, arguments: Arguments) -> str:
+    return f"EXISTS (SELECT FROM {_tables(child)}{_child_where(parent, child, arguments)})"
 
 
-def _condition(node: Node, condition: Planned, arguments: _Arguments) -> str:
+def _condition(node: Node, condition: Planned, arguments: Arguments) -> str:
     if isinstance(condition, Group):
         word = f" {condition.kind.upper()} "
         text = f"({word.join(_condition(node, member, arguments) for member in condition.members)})"
@@ -240,9 +308,9 @@ def _condition(node: Node, condition: Planned, arguments: _Arguments) -> str:
     return f"NOT ({text})" if condition.filter.negated else text
 
 
-def _test(left: str, place: Place, filter_: Filter, arguments: _Arguments) -> str:
+def _test(left: str, place: Place, filter_: Filter, arguments: Arguments) -> str:
     operator, value = filter_.operator, filter_.values[0] if filter_.values else ""
-    type_ = ("text" if place.path[-1].as_text else "jsonb") if place.path else place.column.type
+    type_ = place.type
     if place.path and type_ == "jsonb" and place.column.type == "json":
         left = f"{left}::jsonb"
     if operator == "is":
@@ -260,12 +328,12 @@ def _test(left: str, place: Place, filter_: Filter, arguments: _Arguments) -> st
     return f"{left} {_OPERATORS[operator]} {arguments.text(value, type_)}"
 
 
-def _order(node: Node, arguments: _Arguments) -> str:
+def _order(node: Node, arguments: Arguments) -> str:
     terms = [_sort(node, term, arguments) for term in node.order]
     return f" ORDER BY {', '.join(terms)}" if terms else ""
 
 
-def _sort(node: Node, term: Sort, arguments: _Arguments) -> str:
+def _sort(node: Node, term: Sort, arguments: Arguments) -> str:
     if term.embed is None:
         expression = _place(node.alias, term.place, arguments)
     else:

@@ -22,15 +22,15 @@ from core.engine.clauses import (
     parse_order,
     parse_select,
 )
+from core.engine.prefer import Count, parse_prefer
 from core.engine.scanner import Scanner, refuse
-from core.errors import BAD_REQUEST, NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Fault, Refusal
+from core.errors import NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Fault, Refusal
 
 MAX_ROWS = 1000
 MAX_CONDITIONS = 50
 MAX_ORDER_TERMS = 20
 
 Format = Literal["array", "object", "csv"]
-Count = Literal["exact", "planned", "estimated"]
 EmbedPath = tuple[str, ...]
 
 _MEDIA: Mapping[str, tuple[Format, bool]] = {
@@ -43,15 +43,6 @@ _MEDIA: Mapping[str, tuple[Format, bool]] = {
     "application/vnd.pgrst.object": ("object", True),
     "text/csv": ("csv", False),
     "text/*": ("csv", False),
-}
-# Preferences of the whole dialect: one that means nothing to a read is still a valid preference.
-_PREFERENCES: Mapping[str, frozenset[str]] = {
-    "count": frozenset({"exact", "planned", "estimated"}),
-    "handling": frozenset({"strict", "lenient"}),
-    "return": frozenset({"representation", "minimal", "headers-only"}),
-    "resolution": frozenset({"merge-duplicates", "ignore-duplicates"}),
-    "missing": frozenset({"default", "null"}),
-    "tx": frozenset({"commit", "rollback"}),
 }
 _ELSEWHERE = frozenset({"columns", "on_conflict", "apikey"})
 """Parameters that belong to writes, or (apikey) to whoever asks: nothing to a read."""
@@ -82,6 +73,8 @@ class ReadRequest:
     format: Format = "array"
     strip_nulls: bool = False
     count: Count | None = None
+    cursor: str | None = None
+    """Where to go on in keyset paging, as it was given; "" is the start, None is no such paging."""
     applied: tuple[str, ...] = ()
     """The preferences that were followed, for Preference-Applied."""
 
@@ -95,6 +88,7 @@ class _Draft:
     orders: dict[EmbedPath, tuple[Order, ...]] = field(default_factory=dict)
     limits: dict[EmbedPath, int] = field(default_factory=dict)
     offsets: dict[EmbedPath, int] = field(default_factory=dict)
+    cursor: str | None = None
 
 
 def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", range_: str = "") -> ReadRequest:
@@ -111,7 +105,9 @@ def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", ra
     }
     windows[()] = _ranged(windows.get((), EVERYTHING), range_)
     format_, strip_nulls = choose_format(accept)
-    count, applied = _preferences(prefer)
+    if draft.cursor is not None and (format_ != "array" or windows[()].offset):
+        refuse("cursor", "goes with a JSON array, and without an offset")
+    wishes = parse_prefer(prefer)
     return ReadRequest(
         table=table,
         select=draft.select or (Star(),),
@@ -120,8 +116,9 @@ def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", ra
         windows=windows,
         format=format_,
         strip_nulls=strip_nulls,
-        count=count,
-        applied=applied,
+        count=wishes.count,
+        cursor=draft.cursor,
+        applied=wishes.applied("handling", "count", "timezone"),
     )
 
 
@@ -169,6 +166,10 @@ def _take(draft: _Draft, key: str, value: str) -> None:
         if path in draft.orders:
             refuse(key, "is given twice")
         draft.orders[path] = parse_order(value, key)
+    elif word == "cursor" and not path:
+        if draft.cursor is not None:
+            refuse(key, "is given twice")
+        draft.cursor = value
     elif word in ("limit", "offset"):
         counts = draft.limits if word == "limit" else draft.offsets
         if path in counts:
@@ -235,30 +236,3 @@ def choose_format(accept: str) -> tuple[Format, bool]:
             details=accept[:200],
         )
     return best[1], best[2]
-
-
-def _preferences(prefer: str) -> tuple[Count | None, tuple[str, ...]]:
-    known: dict[str, str] = {}
-    invalid: list[str] = []
-    for part in prefer.split(","):
-        name, _, value = (word.strip().lower() for word in part.partition("="))
-        if not name:
-            continue
-        if name == "timezone" or (name == "max-affected" and value.isdecimal()) or value in _PREFERENCES.get(name, ()):
-            known.setdefault(name, value)
-        else:
-            invalid.append(part.strip()[:60])
-    if invalid and known.get("handling") == "strict":
-        raise Refusal(
-            BAD_REQUEST, "Prefer: not every preference can be followed.", details=f"Invalid: {', '.join(invalid)}"
-        )
-    applied = tuple(f"{name}={known[name]}" for name in ("handling", "count") if name in known)
-    match known.get("count"):
-        case "exact":
-            return "exact", applied
-        case "planned":
-            return "planned", applied
-        case "estimated":
-            return "estimated", applied
-        case _:
-            return None, applied

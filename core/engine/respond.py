@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from urllib.parse import quote
 
 import orjson
 
@@ -32,7 +33,15 @@ class Answer:
     body: bytes
 
 
-def respond(request: ReadRequest, body: bytes, row_count: int, total: int | None, *, if_none_match: str = "") -> Answer:
+def respond(
+    request: ReadRequest,
+    body: bytes,
+    row_count: int,
+    total: int | None,
+    *,
+    cursor: str | None = None,
+    if_none_match: str = "",
+) -> Answer:
     """The answer to a read that gave `row_count` rows, of `total` if that was asked for.
 
     Raises Refusal NOT_SINGULAR when one object was wanted and there is none, or more.
@@ -40,20 +49,22 @@ def respond(request: ReadRequest, body: bytes, row_count: int, total: int | None
     if request.format == "object" and row_count != 1:
         raise Refusal(NOT_SINGULAR, details=f"The result contains {row_count} rows")
     window = request.windows.get((), EVERYTHING)
-    content_range = _content_range(window.offset, row_count, total)
+    rows = content_range(window.offset, row_count, total)
     if total is not None and window.offset > total:
         return refused(
             Refusal(
                 RANGE_UNSATISFIABLE,
                 details=f"An offset of {window.offset} was requested, but there are only {total} rows.",
             ),
-            {"Content-Range": content_range},
+            {"Content-Range": rows},
         )
-    headers = {"Content-Range": content_range, **_CACHING}
+    headers = {"Content-Range": rows, **_CACHING}
     if request.applied:
         headers["Preference-Applied"] = ", ".join(request.applied)
+    if cursor is not None:
+        headers["Next-Cursor"] = cursor
     # Weak: the same rows may travel compressed.
-    tag = blake2b(body, digest_size=16, key=f"{request.format} {content_range}".encode()[:64]).hexdigest()
+    tag = blake2b(body, digest_size=16, key=f"{request.format} {rows}".encode()[:64]).hexdigest()
     headers["ETag"] = f'W/"{tag}"'
     if if_none_match and (if_none_match.strip() == "*" or tag in {t.strip()[-33:-1] for t in if_none_match.split(",")}):
         return Answer(304, headers, b"")
@@ -70,6 +81,12 @@ def refused(refusal: Refusal, headers: Mapping[str, str]) -> Answer:
     )
 
 
-def _content_range(offset: int, row_count: int, total: int | None) -> str:
+def content_range(offset: int, row_count: int, total: int | None) -> str:
+    """The Content-Range of `row_count` rows from `offset` on."""
     rows = f"{offset}-{offset + row_count - 1}" if row_count else "*"
     return f"{rows}/{'*' if total is None else total}"
+
+
+def key_filter(key: Mapping[str, str]) -> str:
+    """The query that names one row by its primary key."""
+    return "&".join(f"{quote(name)}=eq.{quote(value, safe='')}" for name, value in key.items())

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from core.database import Database, Row
-from core.domain.context import Context, Table, Verb
+from core.domain.context import Context, Table
 from core.queries import load
 from core.viewer import service
 
@@ -29,6 +29,10 @@ class Column:
     category: str
     nullable: bool
     comment: str | None
+    default_sql: str | None = None
+    """The expression of its default, from the catalogue."""
+    labels: tuple[str, ...] = ()
+    """The values of an enum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class TableInfo:
     columns: Mapping[str, Column]
     primary_key: tuple[str, ...]
     keys: frozenset[frozenset[str]]
-    verbs: frozenset[Verb]
+    policy: Table
     comment: str | None
 
 
@@ -86,7 +90,13 @@ def build_schema(
             unseen[row["table_name"]].discard(name)
         else:
             visible[row["table_name"]][name] = Column(
-                name, row["type"], row["category"], row["nullable"], row["comment"]
+                name,
+                row["type"],
+                row["category"],
+                row["nullable"],
+                row["comment"],
+                row["default_sql"],
+                tuple(row["labels"] or ()),
             )
     if wrong := sorted(f"{table}.{name}" for table, names in unseen.items() for name in names):
         raise ValueError(f"contexts hide columns that the database lacks: {', '.join(wrong)}")
@@ -117,7 +127,7 @@ def build_schema(
                     MappingProxyType(visible[name]),
                     primary.get(name, ()),
                     frozenset(keys[name]),
-                    table.verbs,
+                    table,
                     comments[name],
                 )
                 for name, table in sorted(served.items())

@@ -7,10 +7,13 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', '
 -- name: column_many many
 -- Their columns in order; a type is named without its modifier, for a cast to numeric(19, 4) would round a filter's value.
 SELECT c.relname::text AS table_name, a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
-       t.typcategory::text AS category, NOT a.attnotnull AS nullable, col_description(c.oid, a.attnum) AS comment
+       t.typcategory::text AS category, NOT a.attnotnull AS nullable, col_description(c.oid, a.attnum) AS comment,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default_sql,
+       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
 ORDER BY c.relname, a.attnum;
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -44,12 +45,24 @@ def decode_struct(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        text = str(error)
-        match = _PATH.search(text)
-        why = _PATH.sub("", text)
-        path = match.group(1) if match else ""
-        if missing := _MISSING.search(why):
-            path = f"{path}.{missing.group(1)}".removeprefix(".")
-        raise Refusal(BAD_FIELD, f"{path or 'body'}: {why}", faults=(Fault(path or "body", why),)) from error
+        raise _wrong_field(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(BAD_JSON) from error
+
+
+def struct_of(texts: Mapping[str, str], kind: type[T]) -> T:
+    """The parameters of an address as `kind`, each text read as its field's type. Raises Refusal PS102."""
+    try:
+        return msgspec.convert(texts, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(error, "query") from error
+
+
+def _wrong_field(error: msgspec.ValidationError, whole: str) -> Refusal:
+    text = str(error)
+    match = _PATH.search(text)
+    why = _PATH.sub("", text)
+    path = match.group(1) if match else ""
+    if missing := _MISSING.search(why):
+        path = f"{path}.{missing.group(1)}".removeprefix(".")
+    return Refusal(BAD_FIELD, f"{path or whole}: {why}", faults=(Fault(path or whole, why),))

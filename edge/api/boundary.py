@@ -236,7 +236,7 @@ def cors_headers(request: web.BaseRequest) -> dict[str, str]:
     return {
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "Allow, Preference-Applied, "
-        "Content-Length, Content-Range, Content-Location, Content-Profile, Date, ETag, Location, "
+        "Content-Length, Content-Range, Content-Location, Content-Profile, Date, ETag, Location, Next-Cursor, "
         "Retry-After, X-Request-Id, Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension",
     }
 

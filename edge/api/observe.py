@@ -85,7 +85,9 @@ CMCD_BUFFER = Histogram(
     buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120),
 )
 
-_AREA = re.compile(r"^/(hls|play|progress|me|rest|auth|storage|healthz|readyz|metrics|assets|config\.json)(?=/|$)")
+_AREA = re.compile(
+    r"^/(hls|play|progress|me|rest|auth|storage|healthz|readyz|metrics|assets|docs|openapi\.json|config\.json)(?=/|$)"
+)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

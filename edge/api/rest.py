@@ -1,4 +1,4 @@
-"""GET /rest/v1/{table}: the HTTP face of the domain engine's reads.
+"""/rest/v1/{table}: the HTTP face of the domain engine's reads and writes.
 
 Decides which bytes of a request the engine sees and which headers it answers with. Knows no SQL and no table.
 """
@@ -6,29 +6,41 @@ Decides which bytes of a request the engine sees and which headers it answers wi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import get_args
 
 import orjson
 from aiohttp import hdrs, web
 
 from core.database import Database, SchemaChanged
+from core.engine.change import Method, allowed_methods, plan_change
+from core.engine.payload import Payload, parse_payload
+from core.engine.plan import find_table
 from core.engine.read import Prepared, answer_read, prepare
-from core.engine.respond import Answer, refused
-from core.engine.schema import Schema, SchemaSource, near
-from core.errors import READ_ONLY, UNKNOWN_TABLE, Refusal
+from core.engine.respond import Answer
+from core.engine.schema import Schema, SchemaSource
+from core.engine.write import answer_change
 from core.viewer import Viewer
+from edge.api.bodies import read_body
 
-ALLOWED = "OPTIONS, GET, HEAD"
+MAX_WRITE_BYTES = 1024 * 1024
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class RestFace:
     """Answers for the tables that `schema_source` serves, to whoever `viewer_of` says is asking."""
 
     def __init__(
-        self, database: Database, schema_source: SchemaSource, viewer_of: Callable[[web.Request], Awaitable[Viewer]]
+        self,
+        database: Database,
+        schema_source: SchemaSource,
+        viewer_of: Callable[[web.Request], Awaitable[Viewer]],
+        *,
+        may_roll_back: bool = False,
     ) -> None:
         self._database = database
         self._schema_source = schema_source
         self._viewer_of = viewer_of
+        self._may_roll_back = may_roll_back
 
     async def read(self, request: web.Request) -> web.Response:
         """GET and HEAD of a table. Raises Refusal or DatabaseDown."""
@@ -63,13 +75,38 @@ class RestFace:
 
     async def options(self, request: web.Request) -> web.Response:
         """OPTIONS of a table: which methods it takes."""
-        _known(request, await self._schema_source.current())
-        return web.Response(headers={hdrs.ALLOW: ALLOWED})
+        table = find_table(await self._schema_source.current(), request.match_info["table"])
+        return web.Response(headers={hdrs.ALLOW: allowed_methods(table)})
 
-    async def refuse_write(self, request: web.Request) -> web.Response:
-        """Every method that is not served."""
-        _known(request, await self._schema_source.current())
-        return _response(refused(Refusal(READ_ONLY), {hdrs.ALLOW: ALLOWED}))
+    async def write(self, request: web.Request) -> web.Response:
+        """POST, PATCH, PUT and DELETE of a table. Raises Refusal or DatabaseDown."""
+        find_table(await self._schema_source.current(), request.match_info["table"])
+        viewer = await self._viewer_of(request)
+        payload = Payload((), ())
+        if request.method != hdrs.METH_DELETE:
+            body = await read_body(request, MAX_WRITE_BYTES)
+            payload = parse_payload(body, request.headers.get(hdrs.CONTENT_TYPE, ""))
+        try:
+            answer = await self._change(request, viewer, payload)
+        except SchemaChanged:
+            self._schema_source.forget()
+            answer = await self._change(request, viewer, payload)
+        return _response(answer)
+
+    async def _change(self, request: web.Request, viewer: Viewer, payload: Payload) -> Answer:
+        method = next(method for method in METHODS if method == request.method)
+        change = plan_change(
+            await self._schema_source.current(),
+            viewer,
+            method,
+            request.match_info["table"],
+            _query(request),
+            payload=payload,
+            accept=", ".join(request.headers.getall(hdrs.ACCEPT, ())),
+            prefer=", ".join(request.headers.getall("Prefer", ())),
+            may_roll_back=self._may_roll_back,
+        )
+        return await answer_change(self._database, viewer, change)
 
 
 REST = web.AppKey("rest", RestFace)
@@ -81,30 +118,26 @@ def routes(face: RestFace) -> list[web.RouteDef]:
         web.get("/rest/v1/", face.describe),
         web.get("/rest/v1/{table}", face.read),
         web.options("/rest/v1/{table}", face.options),
-        web.route(hdrs.METH_ANY, "/rest/v1/{table}", face.refuse_write),
+        *(web.route(method, "/rest/v1/{table}", face.write) for method in METHODS),
     ]
 
 
 def _prepare(request: web.Request, schema: Schema) -> Prepared:
-    # The query as it came: yarl would decode `%2C` and `%28`, which tell a value from the grammar around it.
-    _, _, query = request.raw_path.partition("?")
     headers = request.headers
     range_ = headers.get(hdrs.RANGE, "") if headers.get("Range-Unit", "items").strip().lower() == "items" else ""
     return prepare(
         schema,
         request.match_info["table"],
-        query,
+        _query(request),
         ", ".join(headers.getall(hdrs.ACCEPT, ())),
         ", ".join(headers.getall("Prefer", ())),
         range_,
     )
 
 
-def _known(request: web.Request, schema: Schema) -> None:
-    name = request.match_info["table"]
-    if name not in schema.tables:
-        meant = near(name, schema.tables)
-        raise Refusal(UNKNOWN_TABLE, hint=f"Perhaps you meant {meant}." if meant else None)
+def _query(request: web.Request) -> str:
+    """The query as it came: yarl would decode `%2C` and `%28`, which tell a value from the grammar around it."""
+    return request.raw_path.partition("?")[2]
 
 
 def _response(answer: Answer) -> web.Response:

@@ -37,7 +37,7 @@ class SiteFace:
     def __init__(self, dist: Path, config: dict[str, str]) -> None:
         self._config = orjson.dumps(config)
         self._assets = {
-            f"/{path.relative_to(dist).as_posix()}": _asset(path)
+            f"/{path.relative_to(dist).as_posix()}": asset_of(path.name, path.read_bytes())
             for path in sorted(dist.rglob("*"))
             if path.is_file() and path.name[0] != "."
         }
@@ -53,13 +53,13 @@ class SiteFace:
 
     async def page(self, request: web.Request) -> web.Response:
         """The one document that every client-side route starts from."""
-        response = _send(request, self._index, "no-cache")
+        response = send_asset(request, self._index, "no-cache")
         response.headers["Content-Security-Policy"] = CSP
         return response
 
     async def asset(self, request: web.Request) -> web.Response:
         """A hashed file is immutable; another is revalidated."""
-        return _send(
+        return send_asset(
             request,
             self._assets[request.path],
             "public, max-age=31536000, immutable" if request.path.startswith("/assets/") else "no-cache",
@@ -72,9 +72,9 @@ class SiteFace:
         )
 
 
-def _asset(path: Path) -> Asset:
-    body = path.read_bytes()
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+def asset_of(name: str, body: bytes) -> Asset:
+    """`body` ready to send, its type told by its name."""
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     if kind.startswith("text/") or kind in ("application/javascript", "application/json", "image/svg+xml"):
         kind += "; charset=utf-8"
         small = gzip.compress(body, 9, mtime=0)
@@ -83,7 +83,8 @@ def _asset(path: Path) -> Asset:
     return Asset(body, small, kind, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
 
 
-def _send(request: web.Request, asset: Asset, caching: str) -> web.Response:
+def send_asset(request: web.Request, asset: Asset, caching: str) -> web.Response:
+    """`asset` as an answer, or 304."""
     headers = {hdrs.CACHE_CONTROL: caching, hdrs.ETAG: asset.etag, hdrs.VARY: "Accept-Encoding"}
     if request.headers.get(hdrs.IF_NONE_MATCH) == asset.etag:
         return web.Response(status=304, headers=headers)

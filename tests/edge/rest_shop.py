@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from core.database import Database, dedicated
-from core.domain.context import Context, Table
+from core.domain.commands import Commands
+from core.domain.context import EVERY_VERB, Context, Table
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer
 from edge.api.rest import REST, RestFace, routes
+from edge.api.rpc import RpcFace
 from tests.conftest import Servers, TestDatabase
 
 OTHER_TENANT = UUID("00000000-0000-7000-8000-00000000b000")
@@ -31,7 +34,9 @@ MARA = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000301"), "aut
 STAFF = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000302"), "staff")
 ELSEWHERE = Viewer(OTHER_TENANT, None, "anon")
 SHOP_SQL = Path(__file__).with_name("rest_shop.sql").read_text()
-WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (Table("specimens", hidden=frozenset({"secret"})),), {}))
+_OPEN = frozenset({"id", "data", "plain", "tags", "span", "amount", 'odd name"x'})
+SPECIMENS = Table("specimens", EVERY_VERB, hidden=frozenset({"secret"}), insertable=_OPEN, updatable=_OPEN)
+WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (SPECIMENS,), {}))
 
 
 @web.middleware
@@ -52,12 +57,13 @@ class Shop:
     database: Database
     source: SchemaSource
     admin_url: str
+    face: RestFace
     viewer: Viewer = GUEST
 
-    async def send(self, method: str, path: str, **headers: str) -> ClientResponse:
+    async def send(self, method: str, path: str, data: bytes | None = None, **headers: str) -> ClientResponse:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         url = URL(f"http://{self.client.host}:{self.client.port}/rest/v1{path}", encoded=True)
-        return await self.client.session.request(method, url, headers=names)
+        return await self.client.session.request(method, url, headers=names, data=data and io.BytesIO(data))
 
     async def get(self, path: str, **headers: str) -> ClientResponse:
         return await self.send("GET", path, **headers)
@@ -123,8 +129,9 @@ async def _open(urls: TestDatabase) -> AsyncIterator[Shop]:
 
     app = web.Application(middlewares=[boundary])
     face = app[REST] = RestFace(database, source, viewer_of)
+    app.add_routes(RpcFace(Commands(database, WITH_SPECIMENS), viewer_of).routes())
     app.add_routes(routes(face))
     async with TestClient(TestServer(app)) as client:
-        made = Shop(client, database, source, urls.admin_url)
+        made = Shop(client, database, source, urls.admin_url, face)
         yield made
     await database.close()

@@ -58,5 +58,6 @@ INSERT INTO specimens VALUES
     (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 SELECT protect_table('specimens');
 CREATE POLICY specimens_read ON specimens FOR SELECT USING ((SELECT app_is_known()));
-GRANT SELECT ON specimens TO penstock_app;
+CREATE POLICY specimens_write ON specimens FOR ALL USING ((SELECT app_is_staff())) WITH CHECK ((SELECT app_is_staff()));
+GRANT SELECT, INSERT, UPDATE, DELETE ON specimens TO penstock_app;
 ANALYZE;

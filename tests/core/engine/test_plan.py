@@ -64,7 +64,16 @@ def schema_of(**hidden: frozenset[str]) -> Schema:
         {name: Table(name, hidden=hidden.get(name, frozenset())) for name in COLUMNS},
         [{"name": name, "comment": None} for name in COLUMNS],  # type: ignore[misc]
         [  # type: ignore[misc]
-            {"table_name": table, "name": name, "type": "text", "category": "S", "nullable": True, "comment": None}
+            {
+                "table_name": table,
+                "name": name,
+                "type": "text",
+                "category": "S",
+                "nullable": True,
+                "comment": None,
+                "default_sql": None,
+                "labels": None,
+            }
             for table, names in COLUMNS.items()
             for name in names.split()
         ],

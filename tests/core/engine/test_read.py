@@ -163,3 +163,12 @@ async def test_the_schema_is_read_once_for_all_who_wait(narrow: Database) -> Non
     assert len({id(schema) for schema in schemas}) == 1
     source.forget()
     assert await source.current() is not schemas[0]
+
+
+async def test_every_column_that_a_context_opens_is_there_and_seen(narrow: Database) -> None:
+    schema = await SchemaSource(narrow, CONTEXTS).current()
+    for table in schema.tables.values():
+        policy = table.policy
+        assert (policy.insertable | policy.updatable) <= table.columns.keys(), policy.name
+        assert bool(policy.insertable) == ("insert" in policy.verbs), policy.name
+        assert bool(policy.updatable) == ("update" in policy.verbs), policy.name

@@ -1,0 +1,92 @@
+"""Running commands: who may, once for each idempotency key, all in one transaction with the answer and the effects.
+
+Knows no command by name and no HTTP. What a command decides and writes is its context's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+
+import msgspec
+
+from core.database import Database, Tx
+from core.domain.context import Command, Context, Handler
+from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
+from core.queries import load
+from core.viewer import Viewer
+
+SQL = load("core.domain", "commands.sql")
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer of a command as JSON, and whether it was given before."""
+
+    body: bytes
+    is_replay: bool = False
+
+
+class Commands:
+    """Every command of every context."""
+
+    def __init__(self, database: Database, contexts: tuple[Context, ...]) -> None:
+        self._database = database
+        self._handlers: dict[type[msgspec.Struct], Handler] = {}
+        commands: dict[str, Command] = {}
+        for context in contexts:
+            if twice := commands.keys() & context.commands.keys():
+                raise ValueError(f"{context.name}: {', '.join(sorted(twice))} is there twice")
+            commands.update(context.commands)
+            self._handlers.update(context.handlers)
+        if idle := sorted(name for name, command in commands.items() if command.request not in self._handlers):
+            raise ValueError(f"nobody handles {', '.join(idle)}")
+        self.known: Mapping[str, Command] = commands
+
+    def find(self, name: str, viewer: Viewer) -> Command:
+        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN."""
+        command = self.known.get(name)
+        if command is None:
+            meant = get_close_matches(name[:63], self.known, n=1)
+            raise Refusal(UNKNOWN_COMMAND, hint=f"Perhaps you meant {meant[0]}." if meant else None)
+        if viewer.role not in command.roles:
+            raise Refusal(SIGN_IN_NEEDED if viewer.user_id is None else FORBIDDEN)
+        return command
+
+    async def run(
+        self, viewer: Viewer, name: str, asked: msgspec.Struct, *, now: datetime, key: str | None = None
+    ) -> Done:
+        """Does what `asked` says, or answers as the first time if `key` was used for it within a day.
+
+        Raises Refusal (nothing was changed then, and the key is free), DatabaseDown.
+        """
+        command = self.find(name, viewer)
+        if key is None or command.is_read:
+            async with self._database.transaction(viewer) as tx:
+                return Done(msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now)))
+        if _KEY.fullmatch(key) is None:
+            raise bad_field("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+        request_hash = hashlib.sha256(name.encode() + b"\0" + msgspec.json.encode(asked, order="sorted")).digest()
+        async with self._database.transaction(viewer) as tx:
+            if not await tx.value(SQL["key_lock"], key):
+                raise Refusal(KEY_BUSY, retry_after_s=1)
+            await tx.run(SQL["keys_sweep"], now)
+            kept = await tx.one(SQL["key_get"], key)
+            if kept is not None:
+                if (kept["command"], kept["request_hash"]) != (name, request_hash):
+                    raise Refusal(KEY_REUSED)
+                return Done(kept["answer"], is_replay=True)
+            body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
+            await tx.run(SQL["key_insert"], key, name, request_hash, body)
+        return Done(body)
+
+
+async def emit(tx: Tx, topic: str, subject: str, payload: object) -> None:
+    """Writes an effect of the command under way; it leaves the database when `tx` commits."""
+    await tx.run(SQL["outbox_insert"], topic, subject, msgspec.json.encode(payload).decode())

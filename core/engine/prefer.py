@@ -1,0 +1,86 @@
+"""The Prefer header: what a client would like, in PostgREST's words.
+
+Decides which preferences are known and whether one that is not may be passed over. Knows no table and no verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import BAD_REQUEST, Refusal
+
+Count = Literal["exact", "planned", "estimated"]
+Return = Literal["representation", "minimal", "headers-only"]
+
+_KNOWN: Mapping[str, frozenset[str]] = {
+    "count": frozenset({"exact", "planned", "estimated"}),
+    "handling": frozenset({"strict", "lenient"}),
+    "return": frozenset({"representation", "minimal", "headers-only"}),
+    "resolution": frozenset({"merge-duplicates", "ignore-duplicates"}),
+    "missing": frozenset({"default", "null"}),
+    "tx": frozenset({"commit", "rollback"}),
+    # The server's own; it gives no other.
+    "timezone": frozenset({"utc"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The known preferences by name; of one given twice the first counts."""
+
+    known: Mapping[str, str]
+
+    @property
+    def count(self) -> Count | None:
+        """How the rows that match are to be counted."""
+        match self.known.get("count"):
+            case "exact":
+                return "exact"
+            case "planned":
+                return "planned"
+            case "estimated":
+                return "estimated"
+        return None
+
+    @property
+    def returns(self) -> Return:
+        """What a write is answered with."""
+        match self.known.get("return"):
+            case "representation":
+                return "representation"
+            case "headers-only":
+                return "headers-only"
+        return "minimal"
+
+    @property
+    def max_affected(self) -> int | None:
+        """How many rows a write may touch; PostgREST heeds it in strict handling only."""
+        if self.known.get("handling") != "strict" or "max-affected" not in self.known:
+            return None
+        return int(self.known["max-affected"])
+
+    def applied(self, *names: str) -> tuple[str, ...]:
+        """Those of `names` that were wished for, for Preference-Applied."""
+        return tuple(f"{name}={self.known[name]}" for name in names if name in self.known)
+
+
+def parse_prefer(header: str) -> Wishes:
+    """All Prefer headers, joined by commas. Raises Refusal BAD_REQUEST in strict handling when one is not known."""
+    known: dict[str, str] = {}
+    invalid: list[str] = []
+    for part in header.split(","):
+        name, _, value = (word.strip().lower() for word in part.partition("="))
+        if not name:
+            continue
+        is_limit = name == "max-affected" and value.isascii() and value.isdecimal() and len(value) <= 18
+        if is_limit or value in _KNOWN.get(name, ()):
+            known.setdefault(name, value)
+        else:
+            invalid.append(part.strip()[:60])
+    if invalid and known.get("handling") == "strict":
+        raise Refusal(
+            BAD_REQUEST, "Prefer: not every preference can be followed.", details=f"Invalid: {', '.join(invalid)}"
+        )
+    return Wishes(known)

@@ -114,13 +114,15 @@ def _check_room(scratch: Path, wanted: Plan) -> None:
 
 async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path, status: Status) -> None:
     total_s = float(wanted.duration)
-    await encoder.encode(encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded)
+    await encoder.encode(
+        encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded, reads=[path], writes=raw
+    )
     if wanted.grid is None:
         return
-    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s)
+    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s, reads=[raw], writes=raw)
     if source.text:
         try:
-            await encoder.run(encode.text_argv(exe, path, source, raw), total_s)
+            await encoder.run(encode.text_argv(exe, path, source, raw), total_s, reads=[path], writes=raw)
         except Refusal as refusal:
             # A film is worth showing without its subtitles; which were lost is in the log.
             log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
@@ -140,7 +142,9 @@ async def _check(exe: Path, generation: Generation) -> None:
         await asyncio.to_thread(verify, generation.folder, generation.duration)
     except Unsound as error:
         raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
-    said = await encoder.run(encode.decode_argv(exe, generation.folder / "master.m3u8"), float(generation.duration))
+    folder = generation.folder
+    argv = encode.decode_argv(exe, folder / "master.m3u8")
+    said = await encoder.run(argv, float(generation.duration), reads=[folder], writes=folder)
     if said:
         raise Refusal(errors.VERIFY_FAILED, details=said[-1000:])
 

@@ -72,18 +72,22 @@ async def encode_locally(path: Path, work: Path, language: str | None = None) ->
     def moved(progress: Progress) -> None:
         percents.append(progress.percent)
 
-    await encoder.encode(encode.ladder_argv(ffmpeg(), path, source, wanted, raw), float(wanted.duration), moved)
+    await encoder.encode(
+        encode.ladder_argv(ffmpeg(), path, source, wanted, raw), float(wanted.duration), moved, reads=[path], writes=raw
+    )
     if wanted.grid is not None:
-        await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration))
+        await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration), reads=[raw], writes=raw)
     if source.text:
-        await encoder.run(encode.text_argv(ffmpeg(), path, source, raw), float(wanted.duration))
+        await encoder.run(
+            encode.text_argv(ffmpeg(), path, source, raw), float(wanted.duration), reads=[path], writes=raw
+        )
     generation = assemble(source, wanted, raw, work / "out", language)
     return Made(source, wanted, generation, tuple(percents))
 
 
 async def decode_warnings(folder: Path) -> str:
     """What ffmpeg says when it decodes the whole generation: nothing, or what is wrong with it."""
-    return await encoder.run(encode.decode_argv(ffmpeg(), folder / "master.m3u8"), 60)
+    return await encoder.run(encode.decode_argv(ffmpeg(), folder / "master.m3u8"), 60, reads=[folder], writes=folder)
 
 
 def frames_of(argv_input: Sequence[str | Path]) -> str:

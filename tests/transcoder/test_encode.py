@@ -81,7 +81,8 @@ async def test_picture_and_sound_begin_at_zero_and_together(folder: Path, tmp_pa
     await sound_result(made)
     shown = encoder.run(
         [str(ffmpeg()), "-nostdin", "-v", "info", "-i", str(made.folder / "master.m3u8"), "-map", "0:v:0", "-map", "0:a:0", "-vf",
-         "blackdetect=d=0.1:pix_th=0.5", "-af", "silencedetect=n=-30dB:d=0.2", "-f", "null", "-"], 60
+         "blackdetect=d=0.1:pix_th=0.5", "-af", "silencedetect=n=-30dB:d=0.2", "-f", "null", "-"], 60,
+        reads=[made.folder], writes=made.folder,
     )  # fmt: skip
     said = await shown
     black = [float(v) for v in re.findall(r"black_end:([\d.]+)", said)]

@@ -26,7 +26,8 @@ from transcoder.progress import ENCODE_SHARE, Progress
 from transcoder.publish import Manifest, publish, withdraw
 from transcoder.scratch import attempt_folder, free_bytes
 from transcoder.source import Source
-from transcoder.verify import Unsound, verify
+from transcoder.unsound import Rule, Unsound
+from transcoder.verify import MASTER, verify
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +73,15 @@ async def perform(
             await _encode(exe, path, source, wanted, raw, status)
             status.enter("verifying", ENCODE_SHARE)
             generation = await _assemble(source, wanted, raw, out, attempt.language)
-            await _check(exe, generation)
+            await check_generation(exe, generation, source.duration_s)
             status.enter("publishing", 0.95)
             manifest = await publish(
                 store, out, attempt.store_prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
             )
             return _finished(generation, manifest, store, attempt.store_prefix)
+    except Unsound as unsound:
+        # What was made is sound; what the store gave back is not.
+        raise Transient(Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound))) from unsound
     except StoreDown as error:
         raise Transient(
             Refusal(errors.UNAVAILABLE, "The object store cannot be reached.", details=str(error))
@@ -134,19 +138,35 @@ async def _assemble(source: Source, wanted: Plan, raw: Path, out: Path, language
     try:
         return await asyncio.to_thread(assemble, source, wanted, raw, out, language)
     except Mp4Error as error:
-        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
+        raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
 
 
-async def _check(exe: Path, generation: Generation) -> None:
-    try:
-        await asyncio.to_thread(verify, generation.folder, generation.duration)
-    except Unsound as error:
-        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
+async def check_generation(exe: Path, generation: Generation, source_s: float) -> None:
+    """Every rule, then a whole decode. Raises Refusal that names the rule and the rendition."""
     folder = generation.folder
-    argv = encode.decode_argv(exe, folder / "master.m3u8")
-    said = await encoder.run(argv, float(generation.duration), reads=[folder], writes=folder)
-    if said:
-        raise Refusal(errors.VERIFY_FAILED, details=said[-1000:])
+    try:
+        await asyncio.to_thread(verify, folder, generation.duration, source_s)
+        said = await _decode(exe, folder / MASTER, generation)
+        if said:
+            # Which rendition it was is worth a second decode of each, now that nothing will be published.
+            for rendition in generation.renditions:
+                if rendition.kind != "subtitles" and (found := await _decode(exe, folder / rendition.path, generation)):
+                    raise Unsound(Rule.DECODE, rendition.path, found)
+            raise Unsound(Rule.DECODE, MASTER, said)
+    except Unsound as unsound:
+        raise Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound)) from unsound
+
+
+async def _decode(exe: Path, playlist: Path, generation: Generation) -> str:
+    argv = encode.decode_argv(exe, playlist)
+    said = await encoder.run(argv, float(generation.duration), reads=[generation.folder], writes=generation.folder)
+    return said[-500:]
+
+
+def _told(unsound: Unsound) -> str:
+    """For whoever uploaded it: the decoder's own words name folders of ours."""
+    problem = "its decoder complains" if unsound.rule is Rule.DECODE else unsound.problem
+    return f"{errors.VERIFY_FAILED.message} Rule {unsound.rule} of {unsound.rendition}: {problem}."
 
 
 def _finished(generation: Generation, manifest: Manifest, store: ObjectStore, prefix: str) -> Finished:

@@ -18,8 +18,10 @@ from core.errors import Refusal
 from core.objects import ObjectMissing, ObjectStore, StoreDown
 from transcoder import encode, encoder
 from transcoder.assemble import POSTER, Generation, assemble
+from transcoder.encode_sound import measure_argv
 from transcoder.encoder import Transient
-from transcoder.ladder import AUDIO_BPS, Plan, plan
+from transcoder.ladder import Plan, plan
+from transcoder.loudness import read_summary
 from transcoder.mp4 import Mp4Error
 from transcoder.probe import probe
 from transcoder.progress import ENCODE_SHARE, Progress
@@ -108,7 +110,7 @@ async def _fetch(attempt: Attempt, store: ObjectStore, folder: Path) -> Path:
 
 
 def _check_room(scratch: Path, wanted: Plan) -> None:
-    bps = sum(rung.max_bps for rung in wanted.rungs) + AUDIO_BPS * 2
+    bps = sum(rung.max_bps for rung in wanted.rungs) + sum(sound.bps for sound in wanted.sounds)
     need = 2 * bps / 8 * float(wanted.duration) * _ROOM_FACTOR + _ROOM_BYTES
     free = free_bytes(scratch)
     if free < need:
@@ -132,6 +134,20 @@ async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path
             log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
             for number in range(len(source.text)):
                 encode.text_file(raw, number).unlink(missing_ok=True)
+
+
+async def measure_gains(exe: Path, path: Path, source: Source, work: Path) -> tuple[float, ...]:
+    """The gain in dB that each track of the source needs; none where it cannot be measured."""
+    gains_db = []
+    for track in source.audio:
+        try:
+            said = await encoder.run(measure_argv(exe, path, track.index), source.duration_s, reads=[path], writes=work)
+        except Refusal as refusal:
+            log.warning("loudness_not_measured", track=track.index, why=refusal.details)
+            said = ""
+        found = read_summary(said)
+        gains_db.append(found.gain_db if found else 0.0)
+    return tuple(gains_db)
 
 
 async def _assemble(source: Source, wanted: Plan, raw: Path, out: Path, language: str | None) -> Generation:

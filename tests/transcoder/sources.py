@@ -10,6 +10,7 @@ from pathlib import Path
 from core.process import run_tool
 from transcoder import encode, encoder
 from transcoder.assemble import Generation, assemble
+from transcoder.attempt import measure_gains
 from transcoder.ladder import Plan, plan
 from transcoder.probe import probe
 from transcoder.progress import Progress
@@ -72,9 +73,9 @@ async def encode_locally(path: Path, work: Path, language: str | None = None) ->
     def moved(progress: Progress) -> None:
         percents.append(progress.percent)
 
-    await encoder.encode(
-        encode.ladder_argv(ffmpeg(), path, source, wanted, raw), float(wanted.duration), moved, reads=[path], writes=raw
-    )
+    gains_db = await measure_gains(ffmpeg(), path, source, raw)
+    argv = encode.ladder_argv(ffmpeg(), path, source, wanted, raw, gains_db)
+    await encoder.encode(argv, float(wanted.duration), moved, reads=[path], writes=raw)
     if wanted.grid is not None:
         await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration), reads=[raw], writes=raw)
     if source.text:

@@ -14,6 +14,7 @@ from core.database import Database, DatabaseDown
 from core.dispatch import Consumer
 from core.objects import ObjectStore
 from core.settings import Settings, SettingsError, read_settings
+from transcoder.sandbox import find_shelter
 from transcoder.worker import Worker
 
 log = structlog.get_logger("transcoder")
@@ -35,6 +36,7 @@ async def serve(settings: Settings) -> None:
         return
     worker = Worker(database, store, settings.scratch, ffmpeg=settings.ffmpeg, slots=settings.worker_slots)
     looking_after = asyncio.create_task(worker.look_after())
+    await _tell_shelter()
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
     try:
         while not stop.is_set():
@@ -44,6 +46,15 @@ async def serve(settings: Settings) -> None:
         await looking_after
         await database.close()
         log.info("worker_stopped")
+
+
+async def _tell_shelter() -> None:
+    """What decoders are shut in by, and what they could still do, is the operator's to know."""
+    shelter = await asyncio.to_thread(find_shelter)
+    log.info("sandbox", bubblewrap=shelter.bubblewrap, layers=shelter.layers)
+    if shelter.missing:
+        hint = "Install bubblewrap, or allow this container Landlock, seccomp or user namespaces."
+        log.warning("sandbox_incomplete", decoders_can=shelter.missing, hint=hint)
 
 
 async def _connect(url: str, slots: int, stop: asyncio.Event) -> Database | None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from core.domain.media_tasks import Rendition
 from transcoder import playlists
-from transcoder.captions import cut_vtt, parse_vtt, thumbnails_vtt
-from transcoder.encode import audio_file, text_file, video_file
+from transcoder.captions import cut_vtt, parse_vtt, thumbnails_vtt, write_vtt
+from transcoder.dash import Stream, Words, manifest
+from transcoder.encode import text_file, video_file
+from transcoder.encode_sound import audio_file
 from transcoder.ladder import GOPS_PER_SEGMENT, Plan
 from transcoder.languages import UNKNOWN, language_name, language_tag
 from transcoder.package import INIT, Packaged, package_audio, package_video
@@ -22,6 +24,8 @@ from transcoder.source import Source
 MASTER = "master.m3u8"
 PLAYLIST = "playlist.m3u8"
 IFRAMES = "iframes.m3u8"
+DASH = "manifest.mpd"
+WHOLE_TEXT = "whole.vtt"
 POSTER = "poster.jpg"
 AUDIO_GROUP = "audio"
 TEXT_GROUP = "text"
@@ -44,10 +48,11 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sound:
+class _Heard:
     path: str
     name: str
     language: str
+    channels: int
     packaged: Packaged
     bandwidth: Bandwidth
 
@@ -61,38 +66,46 @@ class _Layout:
         self.renditions: list[Rendition] = []
         self.choices: list[Choice] = []
         self.variants: list[Variant] = []
-        self.sounds: list[_Sound] = []
+        self.sounds: list[_Heard] = []
+        self.streams: list[Stream] = []
+        self.words: list[Words] = []
         # One target duration for picture and sound (Apple 8.2).
         self.target_s = max(1, int(plan.segment + Fraction(1, 2)))
 
     def add_sounds(self) -> None:
         names: set[str] = set()
-        for number, track in enumerate(self.source.audio):
+        for number, sound in enumerate(self.plan.sounds):
+            track = self.source.audio[sound.track]
             language = language_tag(track.language)
-            if language == UNKNOWN and number == 0:
+            if language == UNKNOWN and sound.track == 0:
                 language = self.language
-            name = _unused(track.title or language_name(language) or f"Audio {number + 1}", names)
+            called = track.title or language_name(language) or f"Audio {sound.track + 1}"
+            name = _unused(called if sound.channels == 2 else f"{called} (5.1)", names)
             folder = f"audio/{number}-{language}"
             raw = audio_file(self.raw, number)
             packaged = package_audio(raw, self.out / folder, self.plan.segment)
             raw.unlink()
-            self._write(
-                f"{folder}/{PLAYLIST}",
-                playlists.media_playlist(packaged.segments, self._target(packaged.segments), init=INIT),
-            )
+            target_s = self._target(packaged.segments)
+            self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(packaged.segments, target_s, init=INIT))
             bandwidth = playlists.measure(packaged.segments, self.target_s)
-            self.sounds.append(_Sound(f"{folder}/{PLAYLIST}", name, language, packaged, bandwidth))
+            self.streams.append(
+                Stream(
+                    folder, packaged.track.codecs, bandwidth, packaged.track.timescale, packaged.segments,
+                    channels=sound.channels, language=language, is_default=number == 0,
+                )
+            )  # fmt: skip
+            self.sounds.append(_Heard(f"{folder}/{PLAYLIST}", name, language, sound.channels, packaged, bandwidth))
             self.renditions.append(
                 Rendition(
                     "audio", name, f"{folder}/{PLAYLIST}", packaged.track.codecs, bandwidth_bps=bandwidth.peak_bps,
-                    average_bandwidth_bps=bandwidth.average_bps, channels=2, language=language,
+                    average_bandwidth_bps=bandwidth.average_bps, channels=sound.channels, language=language,
                     segment_count=len(packaged.segments), size_bytes=packaged.size_bytes,
                     duration_ms=_ms(packaged.duration),
                 )
             )  # fmt: skip
         if len(self.sounds) > 1 or (self.sounds and self.plan.grid):
             self.choices += [
-                Choice("AUDIO", AUDIO_GROUP, s.name, s.language, s.path, number == 0, 2)
+                Choice("AUDIO", AUDIO_GROUP, s.name, s.language, s.path, number == 0, s.channels)
                 for number, s in enumerate(self.sounds)
             ]
 
@@ -117,6 +130,10 @@ class _Layout:
             self._write(
                 f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, playlists.target_duration(pieces), init=None)
             )
+            whole = write_vtt(cues)
+            self._write(f"{folder}/{WHOLE_TEXT}", whole)
+            bps = max(1, int(8 * len(whole.encode()) / self.plan.duration))
+            self.words.append(Words(f"{folder}/{WHOLE_TEXT}", language, bps))
             self.choices.append(
                 Choice(
                     "SUBTITLES", TEXT_GROUP, name, language, f"{folder}/{PLAYLIST}", False, is_forced=track.is_forced
@@ -152,6 +169,11 @@ class _Layout:
             frames_target_s = playlists.target_duration(frames)
             self._write(f"{folder}/{IFRAMES}", playlists.iframe_playlist(frames, frames_target_s, init=INIT))
             own, of_frames = playlists.measure(pieces, self.target_s), playlists.measure(frames, frames_target_s)
+            self.streams.append(
+                Stream(
+                    folder, track.codecs, own, track.timescale, pieces, track.width, track.height, grid.rate,
+                )
+            )  # fmt: skip
             both = Bandwidth(own.peak_bps + heaviest_peak, own.average_bps + heaviest_average)
             has_text = any(choice.kind == "SUBTITLES" for choice in self.choices)
             self.variants.append(
@@ -213,6 +235,8 @@ def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | N
     layout.add_stills()
     master = playlists.multivariant_playlist(layout.choices, layout.variants)
     (out / MASTER).write_text(master, "utf-8")
+    longest = max(piece.duration for stream in layout.streams for piece in stream.pieces)
+    (out / DASH).write_text(manifest(plan.duration, longest, layout.streams, layout.words), "utf-8")
     top = plan.rungs[0] if plan.rungs else None
     return Generation(
         out, tuple(layout.renditions), plan.duration, top.width if top else None, top.height if top else None,

@@ -18,15 +18,18 @@ from core.errors import Refusal
 from core.objects import ObjectMissing, ObjectStore, StoreDown
 from transcoder import encode, encoder
 from transcoder.assemble import POSTER, Generation, assemble
+from transcoder.encode_sound import measure_argv
 from transcoder.encoder import Transient
-from transcoder.ladder import AUDIO_BPS, Plan, plan
+from transcoder.ladder import Plan, plan
+from transcoder.loudness import read_summary
 from transcoder.mp4 import Mp4Error
 from transcoder.probe import probe
 from transcoder.progress import ENCODE_SHARE, Progress
 from transcoder.publish import Manifest, publish, withdraw
 from transcoder.scratch import attempt_folder, free_bytes
 from transcoder.source import Source
-from transcoder.verify import Unsound, verify
+from transcoder.unsound import Rule, Unsound
+from transcoder.verify import MASTER, verify
 
 log = structlog.get_logger(__name__)
 
@@ -72,12 +75,15 @@ async def perform(
             await _encode(exe, path, source, wanted, raw, status)
             status.enter("verifying", ENCODE_SHARE)
             generation = await _assemble(source, wanted, raw, out, attempt.language)
-            await _check(exe, generation)
+            await check_generation(exe, generation, source.duration_s)
             status.enter("publishing", 0.95)
             manifest = await publish(
                 store, out, attempt.store_prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
             )
             return _finished(generation, manifest, store, attempt.store_prefix)
+    except Unsound as unsound:
+        # What was made is sound; what the store gave back is not.
+        raise Transient(Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound))) from unsound
     except StoreDown as error:
         raise Transient(
             Refusal(errors.UNAVAILABLE, "The object store cannot be reached.", details=str(error))
@@ -104,7 +110,7 @@ async def _fetch(attempt: Attempt, store: ObjectStore, folder: Path) -> Path:
 
 
 def _check_room(scratch: Path, wanted: Plan) -> None:
-    bps = sum(rung.max_bps for rung in wanted.rungs) + AUDIO_BPS * 2
+    bps = sum(rung.max_bps for rung in wanted.rungs) + sum(sound.bps for sound in wanted.sounds)
     need = 2 * bps / 8 * float(wanted.duration) * _ROOM_FACTOR + _ROOM_BYTES
     free = free_bytes(scratch)
     if free < need:
@@ -114,13 +120,15 @@ def _check_room(scratch: Path, wanted: Plan) -> None:
 
 async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path, status: Status) -> None:
     total_s = float(wanted.duration)
-    await encoder.encode(encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded)
+    await encoder.encode(
+        encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded, reads=[path], writes=raw
+    )
     if wanted.grid is None:
         return
-    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s)
+    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s, reads=[raw], writes=raw)
     if source.text:
         try:
-            await encoder.run(encode.text_argv(exe, path, source, raw), total_s)
+            await encoder.run(encode.text_argv(exe, path, source, raw), total_s, reads=[path], writes=raw)
         except Refusal as refusal:
             # A film is worth showing without its subtitles; which were lost is in the log.
             log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
@@ -128,21 +136,53 @@ async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path
                 encode.text_file(raw, number).unlink(missing_ok=True)
 
 
+async def measure_gains(exe: Path, path: Path, source: Source, work: Path) -> tuple[float, ...]:
+    """The gain in dB that each track of the source needs; none where it cannot be measured."""
+    gains_db = []
+    for track in source.audio:
+        try:
+            said = await encoder.run(measure_argv(exe, path, track.index), source.duration_s, reads=[path], writes=work)
+        except Refusal as refusal:
+            log.warning("loudness_not_measured", track=track.index, why=refusal.details)
+            said = ""
+        found = read_summary(said)
+        gains_db.append(found.gain_db if found else 0.0)
+    return tuple(gains_db)
+
+
 async def _assemble(source: Source, wanted: Plan, raw: Path, out: Path, language: str | None) -> Generation:
     try:
         return await asyncio.to_thread(assemble, source, wanted, raw, out, language)
     except Mp4Error as error:
-        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
+        raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
 
 
-async def _check(exe: Path, generation: Generation) -> None:
+async def check_generation(exe: Path, generation: Generation, source_s: float) -> None:
+    """Every rule, then a whole decode. Raises Refusal that names the rule and the rendition."""
+    folder = generation.folder
     try:
-        await asyncio.to_thread(verify, generation.folder, generation.duration)
-    except Unsound as error:
-        raise Refusal(errors.VERIFY_FAILED, details=str(error)) from error
-    said = await encoder.run(encode.decode_argv(exe, generation.folder / "master.m3u8"), float(generation.duration))
-    if said:
-        raise Refusal(errors.VERIFY_FAILED, details=said[-1000:])
+        await asyncio.to_thread(verify, folder, generation.duration, source_s)
+        said = await _decode(exe, folder / MASTER, generation)
+        if said:
+            # Which rendition it was is worth a second decode of each, now that nothing will be published.
+            for rendition in generation.renditions:
+                if rendition.kind != "subtitles" and (found := await _decode(exe, folder / rendition.path, generation)):
+                    raise Unsound(Rule.DECODE, rendition.path, found)
+            raise Unsound(Rule.DECODE, MASTER, said)
+    except Unsound as unsound:
+        raise Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound)) from unsound
+
+
+async def _decode(exe: Path, playlist: Path, generation: Generation) -> str:
+    argv = encode.decode_argv(exe, playlist)
+    said = await encoder.run(argv, float(generation.duration), reads=[generation.folder], writes=generation.folder)
+    return said[-500:]
+
+
+def _told(unsound: Unsound) -> str:
+    """For whoever uploaded it: the decoder's own words name folders of ours."""
+    problem = "its decoder complains" if unsound.rule is Rule.DECODE else unsound.problem
+    return f"{errors.VERIFY_FAILED.message} Rule {unsound.rule} of {unsound.rendition}: {problem}."
 
 
 def _finished(generation: Generation, manifest: Manifest, store: ObjectStore, prefix: str) -> Finished:

@@ -52,6 +52,11 @@ def cut_vtt(cues: Sequence[Cue], durations: Sequence[Fraction]) -> list[str]:
     return documents
 
 
+def write_vtt(cues: Sequence[Cue]) -> str:
+    """All cues as one document."""
+    return "WEBVTT\n\n" + "".join(_write(cue) for cue in cues)
+
+
 def thumbnails_vtt(sprite: Sprite, rate: Fraction, duration: Fraction, image: str) -> str:
     """Which part of the sheet `image` shows which stretch of time."""
     parts = ["WEBVTT\n\n"]

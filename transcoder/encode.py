@@ -1,18 +1,18 @@
-"""Builds ffmpeg's argument lists: one run for the whole ladder, one for subtitles, one to check the result. Pure.
-
-Every argument is an enum, a number or a path of our own making; nothing a client wrote gets here.
-"""
+"""Builds ffmpeg's argument lists for pictures and subtitles: the whole ladder, one chunk of it, stills, a check. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from transcoder.ladder import AUDIO_BPS, AUDIO_RATE_HZ, Plan, Rung, Sprite
-from transcoder.source import MAX_SIDE_PX, READ_OPTIONS, Source, VideoTrack
+from transcoder.argv import compile_argv, given
+from transcoder.encode_sound import sound_outputs
+from transcoder.ladder import Chunk, Plan, Rung, Sprite
+from transcoder.source import Source, VideoTrack
 
 PRESET = "veryfast"
 CRF = 23
@@ -21,9 +21,8 @@ MAX_ERROR_RATE = 0.1
 EXIT_TOO_MANY_ERRORS = 69
 POSTER_AT = Fraction(1, 10)
 POSTER_LONG_SIDE_PX = 1280
-
-_QUIET = ("-nostdin", "-hide_banner", "-nostats")
-_INPUT = {**READ_OPTIONS, "max_pixels": MAX_SIDE_PX * MAX_SIDE_PX}
+# An index may name a key frame that is shown a little after it is decoded.
+SEEK_MARGIN_S = Fraction(1)
 
 
 def video_file(folder: Path, rung: Rung) -> Path:
@@ -31,36 +30,49 @@ def video_file(folder: Path, rung: Rung) -> Path:
     return folder / f"video-{rung.lines}.mp4"
 
 
-def audio_file(folder: Path, number: int) -> Path:
-    """Where the encoder writes a sound track."""
-    return folder / f"audio-{number}.mp4"
-
-
 def text_file(folder: Path, number: int) -> Path:
     """Where a subtitle track is extracted to, as WebVTT."""
     return folder / f"text-{number}.vtt"
 
 
-def ladder_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path) -> list[str]:
-    """One decode, one split, an encoder for each rung and sound track; progress on stdout."""
+def ladder_argv(
+    exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float] = ()
+) -> list[str]:
+    """One decode, one split, an encoder for each rung and sound; progress on stdout. `gains_db`: one for each track."""
     # Rebuilding the filters when a frame's size changes would begin the time line anew.
-    given = ffmpeg.input(str(path), **_INPUT, **({"reinit_filter:v": 0} if source.video is not None else {}))
+    film = given(path, **({"reinit_filter:v": 0} if source.video is not None else {}))
     outputs: list[Any] = []
     if source.video is not None and plan.grid is not None:
-        outputs += _video_outputs(given, source.video, plan, folder)
-    outputs += [
-        _audio_output(given[str(track.index)], plan, audio_file(folder, number))
-        for number, track in enumerate(source.audio)
-    ]
+        outputs += _video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
+    outputs += sound_outputs(film, plan, source, folder, gains_db or (0.0,) * len(source.audio))
     if source.cover_index is not None:
-        cover = given[str(source.cover_index)].filter("scale", *_poster_size())
+        cover = film[str(source.cover_index)].filter("scale", *_poster_size())
         outputs.append(_picture(cover, folder / "poster.jpg"))
-    return _compile(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
+    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
 
 
-def _video_outputs(given: Any, video: VideoTrack, plan: Plan, folder: Path) -> list[Any]:
+def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, chunk: Chunk) -> list[str]:
+    """The ladder's pictures of one chunk, frame for frame those that a run over the whole film would make.
+
+    The source keeps its own time stamps, so that the grid falls on them as it does in a whole run; reading begins at the key
+    frame before the chunk, and `fps` drops what comes before its first frame.
+    """
+    assert source.video is not None
     assert plan.grid is not None
-    picture = given[str(video.index)]
+    first_s = chunk.first / plan.grid.rate
+    begin_s = max(Fraction(0), first_s - SEEK_MARGIN_S)
+    until_s = chunk.frames / plan.grid.rate + (first_s - begin_s) + SEEK_MARGIN_S
+    options: dict[str, Any] = {"reinit_filter:v": 0, "t": f"{float(until_s):.6f}"}
+    if begin_s > 0:
+        options |= {"ss": f"{float(begin_s):.6f}", "noaccurate_seek": None}
+    outputs = _video_outputs(given(path, **options), source.video, plan, folder, chunk)
+    own_time = ("-copyts", "-start_at_zero")
+    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE), *own_time)
+
+
+def _video_outputs(film: Any, video: VideoTrack, plan: Plan, folder: Path, chunk: Chunk) -> list[Any]:
+    assert plan.grid is not None
+    picture = film[str(video.index)]
     if video.is_interlaced:
         picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
     # Early: a size that changes in the middle of a film ends here, and everything after has less to do.
@@ -68,10 +80,12 @@ def _video_outputs(given: Any, video: VideoTrack, plan: Plan, folder: Path) -> l
     if video.is_hdr:
         picture = _to_sdr(picture)
     # A constant rate on a grid that starts at zero; the last picture stands until the sound ends.
+    start_s = chunk.first / plan.grid.rate
     picture = (
-        picture.filter("fps", fps=_ratio(plan.grid.rate), start_time=0)
+        picture.filter("fps", fps=_ratio(plan.grid.rate), start_time=_ratio(start_s))
         .filter("tpad", stop=-1, stop_mode="clone")
-        .filter("trim", end_frame=plan.grid.frames)
+        .filter("trim", end_frame=chunk.frames)
+        .filter("setpts", "PTS-STARTPTS")
     )
     branches = picture.filter_multi_output("split", len(plan.rungs))
     return [_rung_output(branches[n], rung, plan, video_file(folder, rung)) for n, rung in enumerate(plan.rungs)]
@@ -118,30 +132,6 @@ def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path) -> Any:
     )
 
 
-def _audio_output(stream: Any, plan: Plan, target: Path) -> Any:
-    sound = (
-        stream.filter("aresample", AUDIO_RATE_HZ, **{"async": 1, "first_pts": 0})
-        .filter("aformat", sample_fmts="fltp", channel_layouts="stereo")
-        .filter("apad")
-        .filter("atrim", end_sample=plan.audio_samples)
-    )
-    return ffmpeg.output(
-        sound,
-        str(target),
-        **{
-            "c:a": "aac",
-            "b:a": AUDIO_BPS,
-            # The encoder's priming frame lies before zero. Players disagree about edit lists, so it is left out.
-            "bsf:a": "noise=drop=lt(pts\\,0)",
-            "map_metadata": -1,
-            "map_chapters": -1,
-            "movflags": "+empty_moov+default_base_moof",
-            "frag_duration": 4_000_000,
-            "f": "mp4",
-        },
-    )
-
-
 def stills_argv(exe: Path, plan: Plan, folder: Path) -> list[str]:
     """Poster and thumbnails, from key frames of what was just encoded: minutes less than decoding the source for them.
 
@@ -155,7 +145,7 @@ def stills_argv(exe: Path, plan: Plan, folder: Path) -> list[str]:
     if plan.sprite is not None:
         low = ffmpeg.input(str(video_file(folder, plan.rungs[-1])), skip_frame="nokey", protocol_whitelist="file")
         outputs.append(_picture(_sheet(low.video, plan.sprite, gop), folder / "sprite.jpg"))
-    return _compile(exe, outputs)
+    return compile_argv(exe, outputs)
 
 
 def _sheet(key_frames: Any, sprite: Sprite, gop: int) -> Any:
@@ -184,24 +174,18 @@ def _poster_size() -> tuple[str, str]:
 
 def text_argv(exe: Path, path: Path, source: Source, folder: Path) -> list[str]:
     """Extracts every embedded text track as WebVTT, on the picture's time line."""
-    given = ffmpeg.input(str(path), **_INPUT)
+    film = given(path)
     outputs = [
-        ffmpeg.output(given[str(track.index)], str(text_file(folder, number)), **{"c:s": "webvtt", "f": "webvtt"})
+        ffmpeg.output(film[str(track.index)], str(text_file(folder, number)), **{"c:s": "webvtt", "f": "webvtt"})
         for number, track in enumerate(source.text)
     ]
-    return _compile(exe, outputs)
+    return compile_argv(exe, outputs)
 
 
 def decode_argv(exe: Path, playlist: Path) -> list[str]:
     """Decodes every rendition of a finished playlist and writes nothing; silence on stderr means it is sound."""
-    given = ffmpeg.input(str(playlist), protocol_whitelist="file", format_whitelist="hls,mov,webvtt")
-    return _compile(exe, [ffmpeg.output(given, "-", **{"f": "null", "map": "0", "c:s": "copy"})])
-
-
-def _compile(exe: Path, outputs: list[Any], *options: str) -> list[str]:
-    merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    merged = merged.global_args(*_QUIET, "-loglevel", "level+warning", *options)
-    return [str(part) for part in ffmpeg.compile(merged, cmd=str(exe), overwrite_output=True)]
+    film = ffmpeg.input(str(playlist), protocol_whitelist="file", format_whitelist="hls,mov,webvtt")
+    return compile_argv(exe, [ffmpeg.output(film, "-", **{"f": "null", "map": "0", "c:s": "copy"})])
 
 
 def _ratio(value: Fraction) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from core import errors
 from core.errors import Refusal
 from core.process import Child, Limits, running
+from transcoder.confine import EXIT_UNCONFINED
 from transcoder.encode import EXIT_TOO_MANY_ERRORS
 from transcoder.progress import Progress
+from transcoder.sandbox import find_shelter, shut_in
 
 STALL_S = 120.0
 # Slower than this against the film's length is no encode any more, on any machine.
@@ -19,6 +24,8 @@ _MAX_SLOWNESS = 200
 _MIN_PATIENCE_S = 300.0
 _MEMORY_BYTES = 16 << 30
 _FILE_BYTES = 256 << 30
+_STOPPED_BY = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STOPPED = tuple(-number for number in _STOPPED_BY)
 
 
 class Transient(Exception):  # noqa: N818 - states the fact
@@ -29,13 +36,14 @@ class Transient(Exception):  # noqa: N818 - states the fact
         self.refusal = refusal
 
 
-async def encode(argv: Sequence[str], total_s: float, moved: Callable[[Progress], None]) -> None:
-    """Runs the ladder's ffmpeg to its end. Raises Refusal when the source is at fault, Transient otherwise."""
+async def encode(
+    argv: Sequence[str], total_s: float, moved: Callable[[Progress], None], *, reads: Sequence[Path], writes: Path
+) -> None:
+    """Runs the ladder's ffmpeg to its end: it sees `reads` and changes `writes`. Raises Refusal for a bad source, else Transient."""
     progress = Progress(total_s, time.monotonic())
     last_moved_at = time.monotonic()
-    limits = Limits(memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
     try:
-        async with asyncio.timeout(patience_s(total_s)), running(argv, env={}, limits=limits) as child:
+        async with asyncio.timeout(patience_s(total_s)), _confined(argv, total_s, reads, writes) as child:
             async for line in child.lines():
                 if progress.read(line):
                     last_moved_at = time.monotonic()
@@ -47,17 +55,26 @@ async def encode(argv: Sequence[str], total_s: float, moved: Callable[[Progress]
         raise Refusal(errors.ENCODE_FAILED, "The encoder stopped making progress.") from None
 
 
-async def run(argv: Sequence[str], total_s: float) -> str:
+async def run(argv: Sequence[str], total_s: float, *, reads: Sequence[Path], writes: Path) -> str:
     """Runs a shorter ffmpeg to its end; what it said on stderr. Raises Refusal, Transient."""
-    limits = Limits(memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
     try:
-        async with asyncio.timeout(patience_s(total_s)), running(argv, env={}, limits=limits) as child:
+        async with asyncio.timeout(patience_s(total_s)), _confined(argv, total_s, reads, writes) as child:
             async for _ in child.lines():
                 pass
             await _end(child)
             return child.stderr_tail.strip()
     except TimeoutError:
         raise Refusal(errors.ENCODE_FAILED, "The encoder did not end in time.") from None
+
+
+@asynccontextmanager
+async def _confined(argv: Sequence[str], total_s: float, reads: Sequence[Path], writes: Path) -> AsyncIterator[Child]:
+    shelter = await asyncio.to_thread(find_shelter)
+    cpu_s = int(patience_s(total_s)) * (os.cpu_count() or 1)
+    limits = Limits(cpu_s=cpu_s, memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
+    shut = shut_in(shelter, argv, reads=reads, writes=[writes], cwd=writes)
+    async with running(shut, env={}, cwd=writes, limits=limits) as child:
+        yield child
 
 
 def patience_s(total_s: float) -> float:
@@ -76,8 +93,11 @@ def explain(code: int, stderr: str) -> Refusal | Transient:
     tail = "\n".join(stderr.splitlines()[-5:])
     if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
         return Transient(Refusal(errors.DISK_FULL, details=tail))
-    if code < 0 or "Cannot allocate memory" in stderr:
-        # Killed (out of memory, an operator): the source may be fine.
+    if code == EXIT_UNCONFINED:
+        return Transient(Refusal(errors.NOT_CONFINED, details=tail))
+    # bubblewrap tells a signal as a shell does.
+    if code in _STOPPED or code - 128 in _STOPPED_BY or "Cannot allocate memory" in stderr:
+        # Killed (out of memory, an operator): the source may be fine. A crash is the source's doing, and would come again.
         return Transient(Refusal(errors.ENCODE_FAILED, "The encoder was stopped from outside.", details=tail))
     if code == EXIT_TOO_MANY_ERRORS:
         return Refusal(errors.TRUNCATED_MEDIA, "Too much of the file is damaged to be shown.", details=tail)

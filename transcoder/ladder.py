@@ -11,6 +11,8 @@ LINES = (1080, 720, 480, 360, 240)
 AUDIO_RATE_HZ = 48_000
 AUDIO_FRAME_SAMPLES = 1024
 AUDIO_BPS = 128_000
+SURROUND_BPS = 384_000
+SURROUND_CHANNELS = 6
 MAX_FRAME_RATE = Fraction(60)
 MIN_FRAME_RATE = Fraction(10)
 GOP_S = 2
@@ -18,6 +20,7 @@ GOPS_PER_SEGMENT = 2
 THUMBNAIL_LONG_SIDE_PX = 160
 THUMBNAIL_COLUMNS = 10
 MAX_THUMBNAILS = 100
+MAX_CHUNKS = 200
 
 _USUAL_RATES = tuple(
     Fraction(n, d)
@@ -87,13 +90,35 @@ class Sprite:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """One sound rendition, of the source's track with that number: stereo, or 5.1 beside it."""
+
+    track: int
+    channels: int
+
+    @property
+    def bps(self) -> int:
+        """Bits per second."""
+        return AUDIO_BPS if self.channels == 2 else SURROUND_BPS
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of the grid that is encoded on its own: `frames` from `first` on, a whole number of segments."""
+
+    first: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the encoder makes from one source."""
+    """Everything the encoder makes from one source. `sounds`: the first of each language in stereo, 5.1 after all of them."""
 
     rungs: tuple[Rung, ...]
     grid: Grid | None
     sprite: Sprite | None
     audio_samples: int
+    sounds: tuple[Sound, ...] = ()
 
     @property
     def duration(self) -> Fraction:
@@ -109,11 +134,38 @@ class Plan:
 def plan(source: Source) -> Plan:
     """What to make of `source`."""
     if source.video is None:
-        return Plan((), None, None, max(AUDIO_FRAME_SAMPLES, round(source.duration_s * AUDIO_RATE_HZ)))
+        samples = max(AUDIO_FRAME_SAMPLES, round(source.duration_s * AUDIO_RATE_HZ))
+        return Plan((), None, None, samples, decide_sounds(source))
     grid = decide_grid(source.video, source.duration_s)
     samples = round(grid.duration * AUDIO_RATE_HZ)
     rungs = decide_rungs(*source.video.shown_size, grid.rate)
-    return Plan(rungs, grid, decide_sprite(rungs[0], grid), samples)
+    return Plan(rungs, grid, decide_sprite(rungs[0], grid), samples, decide_sounds(source))
+
+
+def decide_sounds(source: Source) -> tuple[Sound, ...]:
+    """Stereo of every track, which every device plays; 5.1 of those that have it."""
+    stereo = [Sound(number, 2) for number in range(len(source.audio))]
+    surround = [
+        Sound(number, SURROUND_CHANNELS)
+        for number, track in enumerate(source.audio)
+        if track.channels >= SURROUND_CHANNELS
+    ]
+    return (*stereo, *surround)
+
+
+def decide_chunks(plan: Plan, chunk_s: int) -> tuple[Chunk, ...]:
+    """Chunks of about `chunk_s` seconds, each of whole segments; none when the film is not worth cutting (or 0 is asked)."""
+    if plan.grid is None or chunk_s <= 0 or plan.grid.duration < 2 * chunk_s:
+        return ()
+    segment = plan.grid.gop * GOPS_PER_SEGMENT
+    # Rows and messages have a cost too: a film of a day gets longer chunks, not thousands.
+    length = max(Fraction(chunk_s), plan.grid.duration / MAX_CHUNKS)
+    frames = max(1, round(length / plan.grid.segment)) * segment
+    firsts = list(range(0, plan.grid.frames, frames))
+    if len(firsts) > 1 and plan.grid.frames - firsts[-1] < frames // 2:
+        firsts.pop()
+    ends = [*firsts[1:], plan.grid.frames]
+    return tuple(Chunk(first, end - first) for first, end in zip(firsts, ends, strict=True))
 
 
 def decide_rate(frame_rate: tuple[int, int]) -> Fraction:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,9 @@ import msgspec
 from core import errors
 from core.errors import Code, Refusal
 from core.process import Limits, running
+from transcoder.confine import EXIT_UNCONFINED
+from transcoder.encoder import Transient
+from transcoder.sandbox import ROOT, find_shelter, shut_in
 from transcoder.sniff import HEAD_BYTES, check_head, check_length
 from transcoder.source import Source
 
@@ -19,18 +21,23 @@ PROBE_TIMEOUT_S = 20.0
 # Formats without an index are read to their end; disks and page caches do far better than this.
 PROBE_BYTES_PER_S = 50_000_000
 _MEMORY_BYTES = 2 << 30
-_ROOT = Path(__file__).resolve().parent.parent
+# No setting, password or key of ours reaches a process that reads hostile files.
+_ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
 _CODES = {code.code: code for code in vars(errors).values() if isinstance(code, Code)}
 
 
 async def probe(path: Path) -> Source:
-    """What the file at `path` holds. Raises Refusal (PS601 to PS607), never trusting the file."""
+    """What the file at `path` holds. Raises Refusal (PS601 to PS607), never trusting the file, or Transient."""
     size_bytes = await asyncio.to_thread(_look, path)
     patience_s = PROBE_TIMEOUT_S + size_bytes / PROBE_BYTES_PER_S
     limits = Limits(cpu_s=int(patience_s) + 1, memory_bytes=_MEMORY_BYTES, file_bytes=0)
-    argv = [sys.executable, "-m", "transcoder.probe_child", str(path)]
+    shelter = await asyncio.to_thread(find_shelter)
+    asked = [sys.executable, "-m", "transcoder.probe_child", str(path)]
+    code_of_ours = [ROOT / name for name in ("core", "transcoder")]
+    argv = shut_in(shelter, asked, reads=[*code_of_ours, path], lists=[ROOT], cwd=ROOT)
+    env = {**_ENVIRONMENT, "PYTHONPATH": str(ROOT)}
     try:
-        async with asyncio.timeout(patience_s), running(argv, cwd=_ROOT, env=_environment(), limits=limits) as child:
+        async with asyncio.timeout(patience_s), running(argv, cwd=ROOT, env=env, limits=limits) as child:
             answer = "".join([line async for line in child.lines()])
             code = await child.wait()
             tail = child.stderr_tail[-300:]
@@ -48,6 +55,8 @@ def _look(path: Path) -> int:
 
 
 def _read(answer: str, code: int, tail: str) -> Source:
+    if code == EXIT_UNCONFINED:
+        raise Transient(Refusal(errors.NOT_CONFINED, details=tail))
     if code != 0 or not answer:
         # Killed by a limit or crashed by the file: either way it cannot be encoded.
         raise Refusal(errors.NOT_MEDIA, details=f"The reader ended with {code}. {tail}".strip())
@@ -55,9 +64,3 @@ def _read(answer: str, code: int, tail: str) -> Source:
     if rejected := outcome.get("rejected"):
         raise Refusal(_CODES[rejected["code"]], rejected["message"])
     return msgspec.convert(outcome["source"], Source)
-
-
-def _environment() -> dict[str, str]:
-    """No setting, password or key of ours reaches a process that reads hostile files."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME", "VIRTUAL_ENV") if name in os.environ}
-    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.objects import ObjectStore, StoreDown
+from core.objects import ObjectMissing, ObjectStore, StoreDown
+from transcoder.unsound import Rule, Unsound
 
 PARALLEL_PUTS = 4
 _CHUNK_BYTES = 1 << 20
@@ -26,7 +27,8 @@ class Manifest:
 async def publish(store: ObjectStore, folder: Path, prefix: str, moved: Callable[[float], None]) -> Manifest:
     """Stores every file of `folder` under `prefix`, the master last, and returns when it would survive a power cut.
 
-    On any failure, being cancelled too, nothing is left there. `moved` is told the share done. Raises StoreDown.
+    On any failure, being cancelled too, nothing is left there. `moved` is told the share done. Raises StoreDown, Unsound when
+    the store gives back something else.
     """
     names = await asyncio.to_thread(_names, folder)
     objects: dict[str, tuple[int, str]] = {}
@@ -44,6 +46,7 @@ async def publish(store: ObjectStore, folder: Path, prefix: str, moved: Callable
                 group.create_task(put(name))
         await put(names[-1])
         await store.sync(prefix)
+        await _read_back(store, prefix, objects)
     except BaseExceptionGroup as failures:
         await withdraw(store, prefix)
         # One cause is enough: the others follow from it or are the same.
@@ -54,6 +57,30 @@ async def publish(store: ObjectStore, folder: Path, prefix: str, moved: Callable
     lines = "".join(f"{name} {size} {digest}\n" for name, (size, digest) in sorted(objects.items()))
     checksum = f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
     return Manifest(sum(size for size, _ in objects.values()), checksum, objects)
+
+
+async def _read_back(store: ObjectStore, prefix: str, objects: Mapping[str, tuple[int, str]]) -> None:
+    """What is stored is compared with what was made: a name more, a name less or another byte is found before any viewer."""
+    stored = {key.removeprefix(f"{prefix}/") async for key in store.keys(prefix)}
+    for name in sorted(stored ^ set(objects)):
+        raise Unsound(
+            Rule.CHECKSUM, name, "is in the store and was not made" if name in stored else "is not in the store"
+        )
+    gate = asyncio.Semaphore(PARALLEL_PUTS)
+
+    async def compare(name: str) -> None:
+        async with gate:
+            try:
+                body = await store.get(f"{prefix}/{name}")
+            except ObjectMissing:
+                raise Unsound(Rule.CHECKSUM, name, "is not in the store") from None
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(body).hexdigest())
+        if (len(body), digest) != objects[name]:
+            raise Unsound(Rule.CHECKSUM, name, "is not what was made")
+
+    async with asyncio.TaskGroup() as group:
+        for name in objects:
+            group.create_task(compare(name))
 
 
 async def _to_the_end(work: Coroutine[object, object, None]) -> None:

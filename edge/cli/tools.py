@@ -41,6 +41,7 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
         "mpv": Tool(("mpv",), ("mpv",)),
         "nginx": Tool(("nginx",), ("nginx",)),
         "haproxy": Tool(("haproxy",), ("haproxy",)),
+        "bubblewrap": Tool(("bwrap",), ("bubblewrap",)),
         "gstreamer": Tool(
             ("gst-launch-1.0",),
             (

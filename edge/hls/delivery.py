@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from edge.hls import ranges
 from edge.hls.address import Address
 from edge.hls.cache import ByteCache
-from edge.hls.playlist_filter import below_ceiling
+from edge.hls.playlist_filter import below_ceiling, manifest_below_ceiling
 from edge.hls.stored import StoredObject, base_headers, prepare
 
 ReadObject = Callable[[str], Awaitable[bytes]]
@@ -33,7 +33,7 @@ class Delivery:
         """What the cache calls the object, and the object, from memory or the store. Raises LookupError."""
         prefix = await self.find_prefix(tenant_id, address.content_id, address.generation)
         key = f"{prefix}/{address.name}"
-        if address.name == "master.m3u8" and max_height is not None:
+        if address.name in ("master.m3u8", "manifest.mpd") and max_height is not None:
             ceiling = max_height
             key = f"{key}?{ceiling}"
             return key, await self.cache.get_or_load(key, lambda: self._cut_master(key.rpartition("?")[0], ceiling))
@@ -44,7 +44,8 @@ class Delivery:
 
     async def _cut_master(self, key: str, max_height: int) -> StoredObject:
         whole = await self.cache.get_or_load(key, lambda: self._load(key))
-        return prepare(f"{key}?{max_height}", below_ceiling(whole.body.decode(), max_height).encode())
+        cut = manifest_below_ceiling if key.endswith(".mpd") else below_ceiling
+        return prepare(f"{key}?{max_height}", cut(whole.body.decode(), max_height).encode())
 
 
 def respond(request: web.BaseRequest, stored: StoredObject) -> web.Response:

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.process import run_tool
 from transcoder import encode, encoder
 from transcoder.assemble import Generation, assemble
+from transcoder.attempt import measure_gains
 from transcoder.ladder import Plan, plan
 from transcoder.probe import probe
 from transcoder.progress import Progress
@@ -72,18 +73,22 @@ async def encode_locally(path: Path, work: Path, language: str | None = None) ->
     def moved(progress: Progress) -> None:
         percents.append(progress.percent)
 
-    await encoder.encode(encode.ladder_argv(ffmpeg(), path, source, wanted, raw), float(wanted.duration), moved)
+    gains_db = await measure_gains(ffmpeg(), path, source, raw)
+    argv = encode.ladder_argv(ffmpeg(), path, source, wanted, raw, gains_db)
+    await encoder.encode(argv, float(wanted.duration), moved, reads=[path], writes=raw)
     if wanted.grid is not None:
-        await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration))
+        await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration), reads=[raw], writes=raw)
     if source.text:
-        await encoder.run(encode.text_argv(ffmpeg(), path, source, raw), float(wanted.duration))
+        await encoder.run(
+            encode.text_argv(ffmpeg(), path, source, raw), float(wanted.duration), reads=[path], writes=raw
+        )
     generation = assemble(source, wanted, raw, work / "out", language)
     return Made(source, wanted, generation, tuple(percents))
 
 
 async def decode_warnings(folder: Path) -> str:
     """What ffmpeg says when it decodes the whole generation: nothing, or what is wrong with it."""
-    return await encoder.run(encode.decode_argv(ffmpeg(), folder / "master.m3u8"), 60)
+    return await encoder.run(encode.decode_argv(ffmpeg(), folder / "master.m3u8"), 60, reads=[folder], writes=folder)
 
 
 def frames_of(argv_input: Sequence[str | Path]) -> str:

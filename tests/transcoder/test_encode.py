@@ -24,7 +24,7 @@ from tests.transcoder.sources import (
 )
 from transcoder import encode, encoder
 from transcoder.mp4 import read_track
-from transcoder.verify import Unsound, verify
+from transcoder.verify import verify
 
 
 async def sound_result(made: Made) -> None:
@@ -81,7 +81,8 @@ async def test_picture_and_sound_begin_at_zero_and_together(folder: Path, tmp_pa
     await sound_result(made)
     shown = encoder.run(
         [str(ffmpeg()), "-nostdin", "-v", "info", "-i", str(made.folder / "master.m3u8"), "-map", "0:v:0", "-map", "0:a:0", "-vf",
-         "blackdetect=d=0.1:pix_th=0.5", "-af", "silencedetect=n=-30dB:d=0.2", "-f", "null", "-"], 60
+         "blackdetect=d=0.1:pix_th=0.5", "-af", "silencedetect=n=-30dB:d=0.2", "-f", "null", "-"], 60,
+        reads=[made.folder], writes=made.folder,
     )  # fmt: skip
     said = await shown
     black = [float(v) for v in re.findall(r"black_end:([\d.]+)", said)]
@@ -280,39 +281,6 @@ def test_arguments_hold_nothing_from_the_file_but_its_numbers(tmp_path: Path) ->
         assert not any("passwd" in part for part in argv)
         assert argv[argv.index("-protocol_whitelist") + 1] == "file"
         assert "-nostdin" in argv
-
-
-async def _break(folder: Path, path: str, old: str, new: str) -> str:
-    """What the verifier says about `path` with `old` replaced; the file is mended afterwards."""
-    target = folder / path
-    whole = target.read_text()
-    assert old in whole
-    target.write_text(whole.replace(old, new, 1))
-    try:
-        with pytest.raises(Unsound) as unsound:
-            verify(folder, Fraction(5))
-        return str(unsound.value)
-    finally:
-        target.write_text(whole)
-
-
-async def test_the_verifier_sees_what_a_player_would_trip_over(folder: Path, tmp_path: Path) -> None:
-    made = await encode_locally(film(folder / "film3.mp4", 5), tmp_path)
-    out = made.folder
-    video = "video/180p/playlist.m3u8"
-    assert "EXTINF says" in await _break(out, video, "#EXTINF:4.000000", "#EXTINF:3.900000")
-    assert "target duration" in await _break(out, video, "TARGETDURATION:4", "TARGETDURATION:3")
-    assert "not a whole VOD" in await _break(out, video, "#EXT-X-ENDLIST\n", "")
-    assert "begins at" in await _break(out, video, "0.m4s", "1.m4s")
-    assert "lasts" in await _break(out, video, "#EXTINF:1.000000,\n1.m4s\n", "")
-    assert "CODECS" in await _break(out, "master.m3u8", "mp4a.40.2", "mp4a.40.5")
-    assert "RESOLUTION" in await _break(out, "master.m3u8", "320x180", "320x182")
-    assert "byte range" in await _break(out, "video/180p/iframes.m3u8", "@24", "@25")
-    segment = out / "video/180p/0.m4s"
-    whole = segment.read_bytes()
-    segment.write_bytes(whole[:-1])
-    with pytest.raises(Unsound):
-        verify(out, Fraction(5))
 
 
 async def test_a_size_that_changes_in_the_middle_is_scaled_to_one(folder: Path, tmp_path: Path) -> None:

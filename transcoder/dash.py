@@ -1,0 +1,118 @@
+"""Writes the DASH manifest (ISO/IEC 23009-1) over the very segments that the HLS playlists list. Pure: records in, text out.
+
+One Representation a line: the edge cuts a manifest down to a quality ceiling by lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from xml.sax.saxutils import quoteattr
+
+from transcoder.playlists import Bandwidth, Piece
+
+_NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
+_PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
+_CHANNELS = "urn:mpeg:mpegB:cicp:ChannelConfiguration"
+_ROLE = "urn:mpeg:dash:role:2011"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One Representation: the folder of its init.mp4 and {n}.m4s, and what its init segment says."""
+
+    folder: str
+    codecs: str
+    bandwidth: Bandwidth
+    timescale: int
+    pieces: Sequence[Piece]
+    width: int | None = None
+    height: int | None = None
+    frame_rate: Fraction | None = None
+    channels: int | None = None
+    language: str = "und"
+    is_default: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Subtitles as one file: DASH players want no segments of WebVTT."""
+
+    path: str
+    language: str
+    bandwidth_bps: int
+
+
+def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], words: Sequence[Words]) -> str:
+    """The whole MPD. `longest` is the longest segment, in seconds."""
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<MPD xmlns="{_NAMESPACE}" profiles="{_PROFILE}" type="static" mediaPresentationDuration="{_period(duration)}"'
+        f' minBufferTime="{_period(longest)}">',
+        f'<Period id="0" start="PT0S" duration="{_period(duration)}">',
+    ]
+    pictures = [stream for stream in streams if stream.width is not None]
+    for codec, group in groupby(pictures, key=lambda stream: stream.codecs.partition(".")[0]):
+        lines += _set(f'contentType="video" mimeType="video/mp4" id="{codec}"', list(group))
+    for number, stream in enumerate(stream for stream in streams if stream.width is None):
+        lines += _set(
+            f'contentType="audio" mimeType="audio/mp4" id="sound-{number}" lang={quoteattr(stream.language)}', [stream]
+        )
+    for number, words_ in enumerate(words):
+        lines += [
+            f'<AdaptationSet contentType="text" mimeType="text/vtt" id="text-{number}" lang={quoteattr(words_.language)}>',
+            f'<Role schemeIdUri="{_ROLE}" value="subtitle"/>',
+            f'<Representation id={quoteattr(words_.path)} bandwidth="{words_.bandwidth_bps}">'
+            f"<BaseURL>{words_.path}</BaseURL></Representation>",
+            "</AdaptationSet>",
+        ]
+    return "\n".join([*lines, "</Period>", "</MPD>", ""])
+
+
+def _set(attributes: str, streams: Sequence[Stream]) -> list[str]:
+    role = "main" if streams[0].is_default else "alternate"
+    return [
+        f'<AdaptationSet {attributes} segmentAlignment="true" startWithSAP="1">',
+        f'<Role schemeIdUri="{_ROLE}" value="{role}"/>',
+        *(_representation(stream) for stream in streams),
+        "</AdaptationSet>",
+    ]
+
+
+def _representation(stream: Stream) -> str:
+    attributes = [
+        f"id={quoteattr(stream.folder)}",
+        f'codecs="{stream.codecs}"',
+        f'bandwidth="{stream.bandwidth.peak_bps}"',
+    ]
+    inside = ""
+    if stream.width is not None and stream.frame_rate is not None:
+        attributes += [f'width="{stream.width}"', f'height="{stream.height}"', 'sar="1:1"']
+        attributes.append(f'frameRate="{stream.frame_rate.numerator}/{stream.frame_rate.denominator}"')
+    if stream.channels is not None:
+        attributes.append('audioSamplingRate="48000"')
+        inside = f'<AudioChannelConfiguration schemeIdUri="{_CHANNELS}" value="{stream.channels}"/>'
+    return f"<Representation {' '.join(attributes)}>{inside}{_template(stream)}</Representation>"
+
+
+def _template(stream: Stream) -> str:
+    entries = ""
+    for length, same in groupby(_lengths(stream)):
+        count = sum(1 for _ in same)
+        start = ' t="0"' if not entries else ""
+        entries += f'<S{start} d="{length}"{f" r={quoteattr(str(count - 1))}" if count > 1 else ""}/>'
+    return (
+        f'<SegmentTemplate timescale="{stream.timescale}" initialization="{stream.folder}/init.mp4"'
+        f' media="{stream.folder}/$Number$.m4s" startNumber="0"><SegmentTimeline>{entries}</SegmentTimeline></SegmentTemplate>'
+    )
+
+
+def _lengths(stream: Stream) -> list[int]:
+    return [int(piece.duration * stream.timescale) for piece in stream.pieces]
+
+
+def _period(seconds: Fraction) -> str:
+    micro = int(seconds * 1_000_000 + Fraction(1, 2))
+    return f"PT{micro // 1_000_000}.{micro % 1_000_000:06d}S"

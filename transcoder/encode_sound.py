@@ -1,0 +1,68 @@
+"""Builds ffmpeg's arguments for sound: one output for each language in stereo, one more where the source has 5.1. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from transcoder.argv import QUIET, compile_argv, given
+from transcoder.ladder import AUDIO_RATE_HZ, Plan, Sound
+from transcoder.source import Source
+
+_LAYOUTS = {2: "stereo", 6: "5.1"}
+
+
+def audio_file(folder: Path, number: int) -> Path:
+    """Where the encoder writes a sound of the plan."""
+    return folder / f"audio-{number}.mp4"
+
+
+def sound_outputs(source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float]) -> list[Any]:
+    """Every sound of the plan; `gains_db` has one entry for each track of the source."""
+    return [
+        _output(
+            source[str(tracks.audio[sound.track].index)], sound, plan, audio_file(folder, number), gains_db[sound.track]
+        )
+        for number, sound in enumerate(plan.sounds)
+    ]
+
+
+def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float) -> Any:
+    # True 48 kHz on a time line that starts at zero: what is missing is filled, what is too much is dropped. The layout comes
+    # first, since ffmpeg-python takes two equal filters on one stream for one with two outputs.
+    heard = stream.filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[sound.channels])
+    heard = heard.filter("aresample", AUDIO_RATE_HZ, **{"async": 1, "first_pts": 0})
+    if gain_db:
+        heard = heard.filter("volume", volume=f"{gain_db:.2f}dB", precision="float")
+    heard = heard.filter("apad").filter("atrim", end_sample=plan.audio_samples)
+    return ffmpeg.output(
+        heard,
+        str(target),
+        **{
+            "c:a": "aac",
+            "b:a": sound.bps,
+            # The encoder's priming frame lies before zero. Players disagree about edit lists, so it is left out.
+            "bsf:a": "noise=drop=lt(pts\\,0)",
+            "map_metadata": -1,
+            "map_chapters": -1,
+            "movflags": "+empty_moov+default_base_moof",
+            "frag_duration": 4_000_000,
+            "f": "mp4",
+        },
+    )
+
+
+def sound_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float]) -> list[str]:
+    """Every sound of the plan and nothing else; progress on stdout."""
+    outputs = sound_outputs(given(path), plan, source, folder, gains_db)
+    return compile_argv(exe, outputs, "-progress", "pipe:1")
+
+
+def measure_argv(exe: Path, path: Path, index: int) -> list[str]:
+    """Measures the loudness of the stream with this index; the summary is on stderr (`loudness.read_summary`)."""
+    heard = given(path)[str(index)].filter("ebur128", framelog="quiet", peak="true")
+    output = ffmpeg.output(heard, "-", f="null").global_args(*QUIET, "-loglevel", "info")
+    return [str(part) for part in ffmpeg.compile(output, cmd=str(exe))]

@@ -37,7 +37,13 @@ _PLAYLIST = frozenset({"title", "description", "thumbnail_image_id", "is_series"
 _EPISODE = frozenset({"episode_order", "season_number", "episode_number", "title"})
 _ID = frozenset({"id"})
 TABLES = (
-    Table("contents", EVERY_VERB, insertable=_CONTENT | _ID | {"content_type"}, updatable=_CONTENT, hidden=frozenset({"search"})),
+    Table(
+        "contents",
+        EVERY_VERB,
+        insertable=_CONTENT | _ID | {"content_type"},
+        updatable=_CONTENT,
+        hidden=frozenset({"search"}),
+    ),
     Table("categories", EVERY_VERB, insertable=_CATEGORY | _ID, updatable=_CATEGORY),
     Table("genres", EVERY_VERB, insertable=_GENRE | _ID, updatable=_GENRE),
     Table(
@@ -53,7 +59,12 @@ TABLES = (
         hidden=_KEPT_FOR_POLICIES,
     ),
     # A price that was asked is history: it may be ended, never rewritten.
-    Table("content_prices", frozenset({"read", "update"}), updatable=frozenset({"effective_to"}), hidden=_KEPT_FOR_POLICIES),
+    Table(
+        "content_prices",
+        frozenset({"read", "update"}),
+        updatable=frozenset({"effective_to"}),
+        hidden=_KEPT_FOR_POLICIES,
+    ),
     Table("playlists", EVERY_VERB, insertable=_PLAYLIST | _ID, updatable=_PLAYLIST),
     Table(
         "playlist_episodes",
@@ -62,7 +73,12 @@ TABLES = (
         updatable=_EPISODE,
         hidden=_KEPT_FOR_POLICIES,
     ),
-    Table("playlist_prices", frozenset({"read", "update"}), updatable=frozenset({"effective_to"}), hidden=frozenset({"tenant_id"})),
+    Table(
+        "playlist_prices",
+        frozenset({"read", "update"}),
+        updatable=frozenset({"effective_to"}),
+        hidden=frozenset({"tenant_id"}),
+    ),
 )
 
 # STATES

@@ -19,15 +19,13 @@ _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The whole body, or 413 as soon as it is known to be larger."""
+    """The whole body, which arriving.py has received already when it was to be. Raises Refusal 413 when it is larger."""
     if (request.content_length or 0) > limit_bytes:
         raise Refusal(BODY_TOO_LARGE, f"At most {limit_bytes} bytes.")
-    chunks = bytearray()
-    async for chunk in request.content.iter_chunked(64 * 1024):
-        chunks += chunk
-        if len(chunks) > limit_bytes:
-            raise Refusal(BODY_TOO_LARGE, f"At most {limit_bytes} bytes.")
-    return bytes(chunks)
+    body = await request.read()
+    if len(body) > limit_bytes:
+        raise Refusal(BODY_TOO_LARGE, f"At most {limit_bytes} bytes.")
+    return body
 
 
 async def read_struct(request: web.Request, kind: type[T], *, optional: bool = False) -> T:

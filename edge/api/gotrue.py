@@ -156,13 +156,11 @@ async def read_body(request: web.Request, shape: type[T]) -> T:
     """The JSON body as `shape`. Raises Refusal BODY_TOO_LARGE, BAD_JSON, or BAD_FIELD naming the field."""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
-    body = bytearray()
-    while chunk := await request.content.readany():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+    body = await request.read()
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
     try:
-        return msgspec.json.decode(bytes(body), type=shape)
+        return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         why, _, path = str(error).partition(" - at ")
         raise bad_field(path.strip("`").removeprefix("$").removeprefix(".") or "body", why) from error

@@ -1,8 +1,10 @@
 """What happens when more is asked than can be answered: some are sent away at once, so that the rest is answered in time.
 
-Requests are of a kind, and each kind has its bound of requests under way; one too many waits a moment for a place. When the
-event loop itself runs late, the kinds that can best wait are cut to a part of their places until it has caught up, and
-media last. What tells an operator how we are is never refused.
+Requests are of a kind, and each kind has its bound of requests under way; one too many waits a moment for a place, if it
+is to be had by then. When the event loop itself runs late, the kinds that can best wait are cut to a part of their places
+until it has caught up, and media last. What tells an operator how we are is never refused.
+A request takes its place once its body is there (arriving.py). Most of what is refused never gets as far as this
+(door.py): here is decided what is, there it is done at less cost.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from core.errors import UNAVAILABLE, Refusal
+from edge.api.arriving import Arriving
 from edge.api.observe import SENT_AWAY, SHED
 
 Kind = Literal["media", "beats", "upload", "api"]
@@ -32,6 +35,10 @@ LATE_TICKS = 3
 """So many in a row: one garbage collection or a moment without the processor is no overload."""
 LATE_SHARE = 4
 """A kind that is cut keeps one in so many of its places."""
+LEAST_QUEUE_SHARE = 8
+"""Of its places, one in so many may be waited for however slowly they come free: else nobody would notice that they do."""
+RATE_WEIGHT = 0.2
+"""Of one tick in the running mean: it has followed a change after a quarter of a second."""
 
 _KINDS = re.compile(r"/(?:(hls)|(progress)|(storage/v1/upload)|(healthz|readyz|metrics))(?:/|$)")
 
@@ -47,8 +54,15 @@ class Bound:
 
     @property
     def queued(self) -> int:
-        """How many may wait WAIT_S for a place; those behind them would only wait in vain."""
+        """How many may wait WAIT_S for a place while it is not known how fast they come free."""
         return self.under_way * 4
+
+    def room(self, freed_per_s: float | None) -> int:
+        """How many may wait when places come free at this rate: those behind them would only wait in vain."""
+        if freed_per_s is None:
+            return self.queued
+        least = max(1, self.under_way // LEAST_QUEUE_SHARE)
+        return min(self.queued, max(least, int(freed_per_s * WAIT_S)))
 
 
 # A thousand viewers may wait for one cold segment, and a slow disk may hold as many heartbeats. The rest shares 8 database
@@ -76,11 +90,23 @@ def kind_of(path: str) -> Kind | None:
 class _Places:
     free: int
     queue: deque[asyncio.Future[None]] = field(default_factory=deque)
+    freed: int = 0
+    """Places given back since the last tick."""
+    freed_per_s: float | None = None
+    """How fast they came back the last time that all were taken."""
 
     def forget(self, handed: asyncio.Future[None]) -> None:
         """Its waiter has given up; `leave` may have come across it already."""
         with suppress(ValueError):
             self.queue.remove(handed)
+
+    def note_tick(self, seconds: float) -> None:
+        """Another `seconds` have passed. Only while all are taken is what comes back all that can."""
+        if self.free == 0 and seconds > 0:
+            now = self.freed / seconds
+            before = now if self.freed_per_s is None else self.freed_per_s
+            self.freed_per_s = before + (now - before) * RATE_WEIGHT
+        self.freed = 0
 
 
 @dataclass(slots=True)
@@ -88,6 +114,9 @@ class Shedding:
     """The requests under way in one web process, by kind."""
 
     bounds: Mapping[Kind, Bound] = field(default_factory=lambda: BOUNDS)
+    arriving: Arriving = field(default_factory=Arriving)
+    waiting: int = 0
+    """Requests that wait for a place, of all kinds: while there are none and the loop is in time, none is refused."""
     late_s: float = 0.0
     """How late the loop has been for LATE_TICKS in a row: the least of them."""
     _ticks: list[float] = field(default_factory=list)
@@ -100,9 +129,13 @@ class Shedding:
         """For ever: measures how late the event loop runs its timers."""
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + TICK_S
+            began = loop.time()
             await asyncio.sleep(TICK_S)
-            self.note_tick(max(0.0, loop.time() - due))
+            passed_s = loop.time() - began
+            self.note_tick(max(0.0, passed_s - TICK_S))
+            for places in self._places.values():
+                places.note_tick(passed_s)
+            self.arriving.keep_to_budget()
 
     def note_tick(self, late_s: float) -> None:
         """One measurement."""
@@ -118,6 +151,9 @@ class Shedding:
             if kind is None:
                 return await handler(request)
             try:
+                self.check(kind)
+                if kind != "upload":  # those are as large as their senders like, and are written as they come
+                    await self.arriving.receive(request)
                 await self.enter(kind)
             except Refusal:
                 request[SENT_AWAY] = True
@@ -129,19 +165,29 @@ class Shedding:
 
         return shed
 
+    def is_closed(self, kind: Kind) -> bool:
+        """Whether a request of this kind would only wait in vain."""
+        places, bound = self._places[kind], self.bounds[kind]
+        if self.late_s > bound.late_s:
+            # Late, a few are still let in: refusing all would keep us as busy, and nobody would be served.
+            return (bound.under_way - places.free) * LATE_SHARE >= bound.under_way
+        return places.free == 0 and len(places.queue) >= bound.room(places.freed_per_s)
+
+    def check(self, kind: Kind) -> None:
+        """Raises Refusal 503 when there is nothing to wait for."""
+        if self.is_closed(kind):
+            raise _full(kind)
+
     async def enter(self, kind: Kind) -> None:
         """Takes a place, waiting WAIT_S for one at most; `leave` gives it back. Raises Refusal 503."""
-        places, bound = self._places[kind], self.bounds[kind]
-        is_late = self.late_s > bound.late_s
-        under_way = bound.under_way - places.free
-        # Late, a few are still let in: refusing all would keep us as busy, and nobody would be served.
-        if len(places.queue) >= bound.queued or (is_late and under_way * LATE_SHARE >= bound.under_way):
-            raise _full(kind)
+        self.check(kind)
+        places = self._places[kind]
         if places.free > 0:
             places.free -= 1
             return
         handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         places.queue.append(handed)
+        self.waiting += 1
         try:
             async with asyncio.timeout(WAIT_S):
                 await handed
@@ -156,10 +202,13 @@ class Shedding:
             else:
                 self.leave(kind)
             raise
+        finally:
+            self.waiting -= 1
 
     def leave(self, kind: Kind) -> None:
         """Gives a place back: to whoever waits longest, if somebody does."""
         places = self._places[kind]
+        places.freed += 1
         while places.queue:
             handed = places.queue.popleft()
             if not handed.done():
@@ -168,7 +217,12 @@ class Shedding:
         places.free += 1
 
 
-def _full(kind: Kind) -> Refusal:
-    SHED.labels(kind).inc()
+def full() -> Refusal:
+    """What is said to those who are sent away."""
     # Jitter: those sent away together must not come back together.
     return Refusal(UNAVAILABLE, "Too much is asked of the service right now.", retry_after_s=random.randint(1, 4))  # noqa: S311
+
+
+def _full(kind: Kind) -> Refusal:
+    SHED.labels(kind).inc()
+    return full()

@@ -73,7 +73,7 @@ def named(section: dict[str, Any], kind: str) -> dict[str, Any]:
     said = {name: value for name, value in section.items() if name not in (kind, "same")}
     both = set(said) & set(section.get("same", ()))
     assert not both, both
-    return {**{name: None for name in section.get("same", ())}, **said}
+    return {**dict.fromkeys(section.get("same", ())), **said}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -45,6 +45,7 @@ from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
 from edge.progress.stream import IntakeStream
+from edge.tokens.checking import Checks
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
 from edge.tokens.leases import Leases
@@ -88,7 +89,7 @@ class Edge:
         trusted = self.settings.trusted_proxies
         layers: list[Middleware] = [boundary, self.shedding.layer(), cors]
         if trusted:
-            layers.insert(0, behind(trusted))
+            layers.insert(0, behind(trusted, self.settings.country_header))
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
         app.on_response_prepare.append(unsigned)
         app.on_response_prepare.append(self.leaving.say_close)
@@ -203,7 +204,12 @@ async def open_edge(settings: Settings) -> Edge:
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
-    sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
+    sessions = Sessions(
+        grants,
+        Checks(leases, entitlements, vouch(database)),
+        by_network=settings.bind_ip,
+        by_country=settings.country_header is not None,
+    )
     batcher = Batcher(IntakeStream(redis, breaker).add)
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
@@ -217,7 +223,7 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
-        PlayFace(database, gate, grants, leases, entitlements).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, sessions).routes(),
         MineFace(database, gate).routes(),
         rest.routes(rest.RestFace(database, SchemaSource(database, CONTEXTS), gate.viewer)),
         auth.routes(

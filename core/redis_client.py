@@ -3,13 +3,18 @@
 redis-py 8 retries ten times and waits 5 s by default: a GET against a dead server took 3.35 s. On a playback path that is
 an outage of our own making, so here a call has ANSWER_S and no retry, and a breaker answers at once while the server is away.
 A blocking reader needs a client of its own (`blocking=True`): with a socket timeout, an idle XREADGROUP dies.
+
+What many requests ask for at once goes through `Pipelined`: redis-py spends 80 us of processor time on a script call by
+itself, 28 us on one of sixteen that share a pipeline.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
@@ -18,19 +23,48 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-__all__ = ["Breaker", "NoScriptError", "Redis", "RedisDown", "RedisError", "ResponseError", "connect"]
+__all__ = [
+    "Breaker",
+    "NoScriptError",
+    "Pipelined",
+    "Redis",
+    "RedisDown",
+    "RedisError",
+    "ResponseError",
+    "Script",
+    "connect",
+]
 
 ANSWER_S = 0.7
 """Waiting for a free connection included; a heartbeat's `appendfsync always` takes its disk's time."""
 STALL_S = 0.2
 """A timeout that comes this late was our own event loop's: nobody was listening for the answer."""
 BREAKER_OPEN_S = 1.0
+MOST_UNDER_WAY = 4
+"""Pipelines waiting for their answers. More would make them smaller and the connections more, and nothing faster."""
+MOST_IN_ONE = 512
+"""A pipeline of scripts keeps the server from everybody else: 512 of them for about 10 ms."""
+
+# redis-py takes the word off an error it has a class for; a script's error wraps it, up to Redis 6.2.
+_AWAY = (OutOfMemoryError, ReadOnlyError, ClusterDownError, MasterDownError)
+_AWAY_WORDS = ("MISCONF", "READONLY", "OOM", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
 
 T = TypeVar("T")
+Part = bytes | str | int
+"""What a command is made of."""
 
 
 class RedisDown(Exception):  # noqa: N818 - states the fact
@@ -140,9 +174,7 @@ class Breaker:
                 self.trips += 1
             raise RedisDown(str(error) or type(error).__name__) from error
         except RedisError as error:
-            if str(error).startswith(
-                ("MISCONF", "READONLY", "LOADING", "OOM", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS")
-            ):
+            if _means_away(error):
                 raise RedisDown(str(error)) from error
             raise
         self._open_until = 0.0
@@ -153,3 +185,120 @@ class Breaker:
 async def _in_time(function: Callable[[], Awaitable[T]]) -> T:
     async with asyncio.timeout(ANSWER_S):
         return await function()
+
+
+def _means_away(error: RedisError) -> bool:
+    """Whether the server is there and cannot take what it is told: as good as away."""
+    if isinstance(error, _AWAY):
+        return True
+    text = str(error)
+    return text.startswith(_AWAY_WORDS) or any(f"-{word} " in text for word in _AWAY_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lua that the server runs in one piece. It is sent by its digest, and in full to a server that has not seen it."""
+
+    text: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """One command and whoever waits for its answer."""
+
+    command: tuple[Part, ...]
+    script: Script | None
+    answer: asyncio.Future[Any]
+
+
+class Pipelined:
+    """Commands that are asked for in one turn of the event loop, sent together: one write, one round trip, one task.
+
+    Nothing waits for company: what is asked for alone is sent alone, at the end of the turn. A command may be run twice, see
+    `Breaker.call`.
+    """
+
+    def __init__(self, redis: Redis, breaker: Breaker) -> None:
+        self._redis = redis
+        self._breaker = breaker
+        self._waiting: list[_Asked] = []
+        self._is_due = False
+        self._under_way: set[asyncio.Task[None]] = set()
+        self.sent = 0
+        """Pipelines so far."""
+
+    def send(self, *command: Part) -> asyncio.Future[Any]:
+        """The answer to `command`. Raises RedisDown, or ResponseError when the server finds it wrong."""
+        return self._ask(command, None)
+
+    def run(self, script: Script, keys: Sequence[Part], args: Sequence[Part]) -> asyncio.Future[Any]:
+        """The answer of `script`. Raises as `send`."""
+        return self._ask(("EVALSHA", script.sha, len(keys), *keys, *args), script)
+
+    def _ask(self, command: tuple[Part, ...], script: Script | None) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_Asked(command, script, answer))
+        if not self._is_due:
+            self._is_due = True
+            loop.call_soon(self._flush)
+        return answer
+
+    def _flush(self) -> None:
+        self._is_due = False
+        while self._waiting and len(self._under_way) < MOST_UNDER_WAY:
+            asked, self._waiting = self._waiting[:MOST_IN_ONE], self._waiting[MOST_IN_ONE:]
+            task = asyncio.get_running_loop().create_task(self._exchange(asked))
+            self._under_way.add(task)
+            task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not self._is_due:
+            self._flush()
+
+    async def _exchange(self, asked: list[_Asked]) -> None:
+        answers: list[Any]
+        try:
+            answers = await self._breaker.call(lambda: self._once(asked))
+        except Exception as error:
+            # One for each: a traceback grows with everybody who raises the same exception.
+            answers = [type(error)(*error.args) for _ in asked]
+        except asyncio.CancelledError:
+            for one in asked:
+                one.answer.cancel()
+            raise
+        for one, answer in zip(asked, answers, strict=True):
+            if one.answer.done():
+                continue  # whoever asked has gone
+            if isinstance(answer, Exception):
+                one.answer.set_exception(answer)
+            else:
+                one.answer.set_result(answer)
+
+    async def _once(self, asked: list[_Asked]) -> list[Any]:
+        self.sent += 1
+        answers = await self._pipeline([one.command for one in asked])
+        unknown = [at for at, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            scripts = {one.script for at in unknown if (one := asked[at]).script is not None}
+            again = await self._pipeline(
+                [("SCRIPT LOAD", script.text) for script in scripts] + [asked[at].command for at in unknown]
+            )
+            for at, answer in zip(unknown, again[len(scripts) :], strict=True):
+                answers[at] = answer
+        return answers
+
+    async def _pipeline(self, commands: Sequence[tuple[Part, ...]]) -> list[Any]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            answers = await pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, RedisError) and _means_away(answer):
+                raise answer
+        return list(answers)

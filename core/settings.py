@@ -57,6 +57,8 @@ class Settings:
     """A session that is used from two networks at once counts as two."""
     may_roll_back: bool
     """Whether a client may try a change and take it back (`Prefer: tx=rollback`)."""
+    country_header: str | None
+    """What a trusted proxy says the client's country in, when sessions are bound to countries; None: they are not."""
     accel: str | None
     """The internal address below which nginx serves the store's files; None: we send them."""
     progress_partitions: int
@@ -112,6 +114,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),
         bind_ip=_choice(env, "PENSTOCK_BIND_IP", ("off", "soft")) == "soft",
         may_roll_back=_choice(env, "PENSTOCK_API_ROLLBACK", ("off", "on")) == "on",
+        country_header=_country_header(env),
         accel=_accel(env.get("PENSTOCK_ACCEL"), store_url),
         progress_partitions=_count(env, "PENSTOCK_PROGRESS_PARTITIONS", default=4, most=256),
         complete_percent=_count(env, "PENSTOCK_COMPLETE_PERCENT", default=95, most=100),
@@ -171,6 +174,24 @@ def _choice(env: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> 
     if text not in choices:
         raise SettingsError(variable, f"{text!r} is not one of {', '.join(choices)}", f"The default is {choices[0]}.")
     return text
+
+
+def _country_header(env: Mapping[str, str]) -> str | None:
+    name = env.get("PENSTOCK_COUNTRY_HEADER", "").strip()
+    if name and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
+        raise SettingsError(
+            "PENSTOCK_COUNTRY_HEADER", f"{name!r} is not the name of a header", "Write it like CF-IPCountry."
+        )
+    if _choice(env, "PENSTOCK_BIND_COUNTRY", ("off", "soft")) == "off":
+        return None
+    if not name or not env.get("PENSTOCK_TRUSTED_PROXIES", "").strip():
+        missing = "PENSTOCK_TRUSTED_PROXIES" if name else "PENSTOCK_COUNTRY_HEADER"
+        raise SettingsError(
+            "PENSTOCK_BIND_COUNTRY",
+            f"needs {missing}",
+            "A country is what a trusted proxy says in a header: name both, for example CF-IPCountry and 10.0.0.0/8.",
+        )
+    return name
 
 
 def _accel(text: str | None, store_url: str) -> str | None:

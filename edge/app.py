@@ -53,6 +53,7 @@ from edge.progress.intake import Intake
 from edge.progress.newest import NewestPositions
 from edge.progress.stream import IntakeStream
 from edge.progress.write import write_beats
+from edge.tokens.checking import Checks
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
 from edge.tokens.leases import Leases
@@ -97,7 +98,7 @@ class Edge:
         trusted = self.settings.trusted_proxies
         layers: list[Middleware] = [boundary, self.shedding.layer(), cors]
         if trusted:
-            layers.insert(0, behind(trusted))
+            layers.insert(0, behind(trusted, self.settings.country_header))
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
         app.on_response_prepare.append(unsigned)
         app.on_response_prepare.append(self.leaving.say_close)
@@ -214,7 +215,12 @@ async def open_edge(settings: Settings) -> Edge:
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
-    sessions = Sessions(grants, leases, entitlements, vouch(database), is_bound=settings.bind_ip)
+    sessions = Sessions(
+        grants,
+        Checks(leases, entitlements, vouch(database)),
+        by_network=settings.bind_ip,
+        by_country=settings.country_header is not None,
+    )
     rules = rules_from(settings)
     stream = IntakeStream(redis, breaker, settings.progress_partitions, rules)
     intake = Intake(stream, partial(write_beats, database, rules))
@@ -234,7 +240,7 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
-        PlayFace(database, gate, grants, leases, entitlements, newest).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)),
         RpcFace(commands, gate.viewer).routes(),

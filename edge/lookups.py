@@ -14,10 +14,10 @@ from core.redis_client import Breaker, Redis, RedisDown
 from core.viewer import service
 from edge.api.beats import FindDuration
 from edge.api.health import Probe
+from edge.tokens.checking import AliveInDatabase, Recorded
 from edge.tokens.entitlements import Ask, Entitlement, Subject
 from edge.tokens.grant import Claims
 from edge.tokens.leases import PAUSE_S
-from edge.tokens.sessions import AliveInDatabase, Recorded
 
 MAX_PREFIXES = 50_000
 PREFIX_S = 24 * 3600

@@ -17,29 +17,31 @@ COMMENT ON COLUMN idempotency_keys.answer IS 'The body as it was sent; it become
 CREATE INDEX idempotency_keys_user_id_idx ON idempotency_keys (user_id, created_at);
 
 CREATE TABLE outbox (
-    id              uuid PRIMARY KEY DEFAULT uuid7(),
+    seq             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id              uuid NOT NULL DEFAULT uuid7() CONSTRAINT outbox__id_unique UNIQUE,
     tenant_id       uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
     topic           text NOT NULL CONSTRAINT outbox__topic_dotted CHECK (topic ~ '^[a-z_]+\.[a-z_]+$'),
     subject         text NOT NULL CONSTRAINT outbox__subject_given CHECK (subject <> ''),
     payload         jsonb NOT NULL,
-    created_at      timestamptz NOT NULL DEFAULT now(),
-    delivered_at    timestamptz,
     attempts        integer NOT NULL DEFAULT 0 CONSTRAINT outbox__attempts_not_negative CHECK (attempts >= 0),
     next_attempt_at timestamptz NOT NULL DEFAULT now(),
-    last_error      text
+    lease_until     timestamptz,
+    delivered_at    timestamptz,
+    given_up_at     timestamptz,
+    last_error      text,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT outbox__ends_once CHECK (delivered_at IS NULL OR given_up_at IS NULL)
 );
-COMMENT ON TABLE outbox IS 'Effects of commands, written with them: delivered at least once, in order within a subject.';
+CREATE INDEX outbox_open_idx ON outbox (next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX outbox_order_idx ON outbox (tenant_id, subject, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+COMMENT ON TABLE outbox IS 'Effects outside the database, written in the transaction that causes them, sent after it, at least once, in order of seq for one subject.';
 COMMENT ON COLUMN outbox.subject IS 'What the effect is about, such as content:<id>; effects of one subject keep their order.';
-CREATE INDEX outbox_tenant_id_idx ON outbox (tenant_id);
-CREATE INDEX outbox_due_idx ON outbox (next_attempt_at) WHERE delivered_at IS NULL;
-CREATE INDEX outbox_subject_idx ON outbox (subject, id) WHERE delivered_at IS NULL;
+-- Whoever may do a command may write its effects; only the product delivers them.
+SELECT admit('outbox', '@staff', '@service', '@known');
 
-SELECT protect_table(t) FROM unnest(ARRAY['idempotency_keys', 'outbox']::regclass[]) AS t;
+SELECT protect_table('idempotency_keys');
 CREATE POLICY idempotency_keys_own ON idempotency_keys FOR ALL
     USING (tenant_id = (SELECT app_tenant_id()) AND user_id IS NOT DISTINCT FROM (SELECT app_user_id())
            AND ((SELECT app_user_id()) IS NOT NULL OR (SELECT app_is_service())))
     WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND user_id IS NOT DISTINCT FROM (SELECT app_user_id())
                 AND ((SELECT app_user_id()) IS NOT NULL OR (SELECT app_is_service())));
--- Whoever may do a command may write its effects; only the product reads and delivers them.
-CREATE POLICY outbox_add ON outbox FOR INSERT WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_known()));
-CREATE POLICY outbox_deliver ON outbox FOR ALL USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));

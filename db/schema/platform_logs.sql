@@ -81,24 +81,3 @@ CREATE TABLE api_usage (
 );
 CREATE INDEX api_usage_occurred_at_idx ON api_usage (occurred_at);
 SELECT admit('api_usage', '@staff', '@service');
-
-CREATE TABLE outbox (
-    seq             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    id              uuid NOT NULL DEFAULT uuid7() CONSTRAINT outbox__id_unique UNIQUE,
-    tenant_id       uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    topic           text NOT NULL CONSTRAINT outbox__topic_given CHECK (topic <> ''),
-    subject         text NOT NULL DEFAULT '',
-    payload         jsonb NOT NULL DEFAULT '{}',
-    attempts        integer NOT NULL DEFAULT 0 CONSTRAINT outbox__attempts_not_negative CHECK (attempts >= 0),
-    next_attempt_at timestamptz NOT NULL DEFAULT now(),
-    lease_until     timestamptz,
-    delivered_at    timestamptz,
-    given_up_at     timestamptz,
-    last_error      text,
-    created_at      timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT outbox__ends_once CHECK (delivered_at IS NULL OR given_up_at IS NULL)
-);
-CREATE INDEX outbox_open_idx ON outbox (next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
-CREATE INDEX outbox_order_idx ON outbox (tenant_id, topic, subject, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
-COMMENT ON TABLE outbox IS 'Effects outside the database, written in the transaction that causes them, sent after it, at least once, in order of seq for one subject.';
-SELECT admit('outbox', '@staff', '@service');

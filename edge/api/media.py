@@ -12,6 +12,7 @@ from core.errors import NOT_FOUND, WRONG_CONTENT, Refusal
 from edge.api import cmcd
 from edge.api.accel import HANDED_OVER, hand_over
 from edge.api.observe import MEDIA_BYTES, SEALED
+from edge.api.proxies import COUNTRY
 from edge.hls.address import Address, parse
 from edge.hls.delivery import Delivery, accepts_gzip, respond
 from edge.hls.stored import StoredObject
@@ -44,9 +45,10 @@ class MediaFace:
         if address is None:
             raise Refusal(NOT_FOUND)
         now = time.time()
-        session = self.sessions.known(address.token, now, request.remote)
+        country = request.get(COUNTRY)
+        session = self.sessions.known(address.token, now, request.remote, country)
         if session is None:
-            session = await self.sessions.admit(address.token, now, request.remote)
+            session = await self.sessions.admit(address.token, now, request.remote, country)
         if session.claims.content_id != address.content_id:
             raise Refusal(WRONG_CONTENT)
         cmcd.observe(request)

@@ -22,13 +22,15 @@ from core.viewer import Viewer, service
 from edge.api.access import Gate
 from edge.api.bodies import read_struct
 from edge.api.observe import PLAYS
+from edge.api.proxies import COUNTRY
 from edge.progress.newest import NewestPositions
+from edge.tokens.checking import DEFAULT_STREAMS
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from edge.tokens.grant import FIRST_USE_S, MAX_LIFE_S, Claims, Grants, device_mark, digest
 from edge.tokens.leases import Leases
+from edge.tokens.sessions import Sessions
 
 HEARTBEAT_S = 5
-DEFAULT_STREAMS = 4
 
 
 class PlayRequest(msgspec.Struct, frozen=True):
@@ -50,6 +52,7 @@ class PlayFace:
     leases: Leases
     entitlements: Entitlements
     newest: NewestPositions
+    sessions: Sessions
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of this face."""
@@ -61,7 +64,7 @@ class PlayFace:
         viewer = await self.gate.viewer(request)
         asked = await read_struct(request, PlayRequest, optional=True)
         try:
-            answer = await self._grant(viewer, content_id, asked, request.remote)
+            answer = await self._grant(viewer, content_id, asked, request.remote, request.get(COUNTRY))
         except Refusal as refusal:
             PLAYS.labels(str(refusal.data.get("reason", refusal.code.code))).inc()
             raise
@@ -73,7 +76,12 @@ class PlayFace:
         )
 
     async def _grant(
-        self, viewer: Viewer, content_id: UUID, asked: PlayRequest, ip_address: str | None
+        self,
+        viewer: Viewer,
+        content_id: UUID,
+        asked: PlayRequest,
+        ip_address: str | None,
+        country: str | None,
     ) -> dict[str, object]:
         now = time.time()
         entitlement = await self.entitlements.of(Subject(viewer.tenant_id, viewer.user_id, content_id))
@@ -101,6 +109,7 @@ class PlayFace:
                 first_use_by=min(int(now) + FIRST_USE_S, _end(now, entitlement)),
                 duration_ms=title.duration_ms,
                 max_height=entitlement.max_height,
+                country=country if self.sessions.by_country else None,
             )
             token = self.grants.issue(claims)
             await playback.open_session(
@@ -121,7 +130,7 @@ class PlayFace:
             following = await playback.next_episode(tx, content_id, asked.playlist_id)
         # Redis away: the row just written vouches for the session (edge/tokens/sessions.py).
         with suppress(RedisDown):
-            await self.leases.grant(session_id, FIRST_USE_S)
+            await self.leases.grant(claims, FIRST_USE_S, place=self.sessions.place_of(ip_address, country), now=now)
         base = f"/hls/{token}/{content_id}/{title.generation}"
         return {
             "session_id": session_id,

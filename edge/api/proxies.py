@@ -1,6 +1,7 @@
-"""Whose request it is behind proxies: X-Forwarded-For is believed from those we were told to trust, and from nobody else.
+"""Whose request it is behind proxies: what they say is believed of those we were told to trust, and of nobody else.
 
-Decides the client's address only. Without trusted proxies the header is what anybody may write: it is not looked at.
+Decides the client's address by X-Forwarded-For, and its country by the header that a CDN sets. Without trusted proxies both
+are what anybody may write: they are not looked at.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from core.settings import Network
+from edge.tokens.places import country_code
+
+COUNTRY = web.RequestKey("country", str)
+"""Where the client is, by two letters; absent when that is not known or not asked for."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -20,11 +25,18 @@ MOST_HOPS = 16
 _WITH_PORT = re.compile(r"([0-9.]{7,15}):[0-9]{1,5}|\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?", re.ASCII)
 
 
-def behind(trusted: Sequence[Network]) -> Middleware:
-    """A middleware, to be the outermost: makes `request.remote` the client's address when a trusted proxy hands it on."""
+def behind(trusted: Sequence[Network], country_header: str | None = None) -> Middleware:
+    """A middleware, to be the outermost: makes `request.remote` the client's address when a trusted proxy hands it on.
+
+    With a `country_header`, COUNTRY is the client's country by the same proxy's word.
+    """
 
     @web.middleware
     async def resolve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if country_header is not None:
+            country = client_country(request.remote, request.headers.getall(country_header, []), trusted)
+            if country is not None:
+                request[COUNTRY] = country
         forwarded = request.headers.getall("X-Forwarded-For", [])
         if forwarded:
             address = client_address(request.remote, forwarded, trusted)
@@ -52,6 +64,14 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
         if not _is_trusted(hop, trusted):
             break
     return str(current)
+
+
+def client_country(peer: str | None, said: Sequence[str], trusted: Sequence[Network]) -> str | None:
+    """The country that `peer` says its client is in, if it is a trusted proxy and says one; `said`: the header's lines."""
+    address = _parse(peer or "")
+    if address is None or len(said) != 1 or not _is_trusted(address, trusted):
+        return None
+    return country_code(said[0])
 
 
 def _is_trusted(address: IPv4Address | IPv6Address, trusted: Sequence[Network]) -> bool:

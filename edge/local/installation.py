@@ -128,6 +128,8 @@ class Installation:
             "PENSTOCK_DISK_CACHE_MB": str(settings.disk_cache_mb),
             "PENSTOCK_TRUSTED_PROXIES": ",".join(map(str, settings.trusted_proxies)),
             "PENSTOCK_BIND_IP": "soft" if settings.bind_ip else "off",
+            "PENSTOCK_BIND_COUNTRY": "soft" if settings.country_header else "off",
+            "PENSTOCK_COUNTRY_HEADER": settings.country_header or "",
             "PENSTOCK_ACCEL": settings.accel or "",
             "PENSTOCK_PROGRESS_PARTITIONS": str(settings.progress_partitions),
             "PENSTOCK_COMPLETE_PERCENT": str(settings.complete_percent),

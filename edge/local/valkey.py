@@ -34,6 +34,8 @@ class EmbeddedValkey:
     socket_path: Path
     log: Path
     append_fsync: str = "always"
+    options: tuple[str, ...] = ()
+    """More of the server's own arguments, the last of them to count."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,6 +79,7 @@ class EmbeddedValkey:
                 "notice",
                 "--set-proc-title",
                 "no",
+                *self.options,
             ],
             log=self.log,
             death_signal=signal.SIGTERM,

@@ -23,7 +23,8 @@ from core.errors import (
     SIGN_IN_NEEDED,
     Refusal,
 )
-from core.redis_client import Breaker, Redis, RedisDown
+from core.redis_client import Breaker, Pipelined, Redis, RedisDown
+from edge.tokens.names import entitlement_key, entitlement_pattern, owner
 
 log = structlog.get_logger(__name__)
 
@@ -48,16 +49,13 @@ class Subject:
     content_id: UUID
 
     @property
-    def key(self) -> bytes:
+    def key(self) -> str:
         """Where Redis keeps the answer."""
-        return b"ent:%s:%s" % (
-            self.user_id.bytes.hex().encode() if self.user_id else b"guest",
-            self.content_id.bytes.hex().encode(),
-        )
+        return entitlement_key(owner(self.user_id, self.content_id), self.content_id)
 
 
 class Entitlement(msgspec.Struct, frozen=True, array_like=True):
-    """What SQL's `entitlement()` answers; `until` in Unix seconds."""
+    """What SQL's `entitlement()` answers; `until` in Unix seconds. edge/tokens/admission.lua knows the order of the fields."""
 
     allowed: bool
     reason: str
@@ -83,22 +81,35 @@ class Entitlements:
     def __init__(self, ask: Ask, redis: Redis, breaker: Breaker) -> None:
         """`ask` puts the question to PostgreSQL; it raises when PostgreSQL cannot answer."""
         self._ask = ask
-        self._redis = redis
-        self._breaker = breaker
+        self._pipelined = Pipelined(redis, breaker)
         self._asking: dict[Subject, asyncio.Task[Entitlement]] = {}
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Entitlement)
         self.epoch = 0
 
-    async def of(self, subject: Subject, *, fresh: bool = False) -> Entitlement:
-        """The answer for `subject`; `fresh` asks PostgreSQL whatever is remembered."""
-        if not fresh:
-            try:
-                stored: Any = await self._breaker.call(lambda: self._redis.get(subject.key))
-                if stored is not None:
-                    return self._decoder.decode(stored)
-            except RedisDown:
-                pass
+    async def of(self, subject: Subject) -> Entitlement:
+        """The answer for `subject`, remembered or new. Raises as `ask` when PostgreSQL is needed and away."""
+        try:
+            stored: Any = await self._pipelined.send("GET", subject.key)
+            if stored is not None:
+                return self.unpack(stored)
+        except RedisDown:
+            pass
+        return await self.ask(subject)
+
+    def unpack(self, stored: bytes) -> Entitlement:
+        """An answer as Redis keeps it."""
+        return self._decoder.decode(stored)
+
+    def pack(self, answer: Entitlement) -> bytes:
+        """An answer as Redis is to keep it."""
+        return self._encoder.encode(answer)
+
+    async def ask(self, subject: Subject, *, fresh: bool = False) -> Entitlement:
+        """What PostgreSQL says, which is remembered: one question for all who ask meanwhile.
+
+        `fresh` joins no question that is under way: its answer may be from before what the caller has heard of.
+        """
         task = self._asking.get(subject)
         if task is None or fresh:
             task = asyncio.create_task(self._fill(subject))
@@ -120,9 +131,9 @@ class Entitlements:
             return answer
         ttl_s = ALLOWED_TTL_S if answer.allowed else DENIED_TTL_S
         try:
-            await self._breaker.call(lambda: self._redis.set(subject.key, self._encoder.encode(answer), ex=ttl_s))
+            await self._pipelined.send("SET", subject.key, self.pack(answer), "EX", ttl_s)
             if epoch != self.epoch:
-                await self._breaker.call(lambda: self._redis.delete(subject.key))
+                await self._pipelined.send("DEL", subject.key)
         except RedisDown:
             pass
         return answer
@@ -134,24 +145,20 @@ class Entitlements:
         """
         self.epoch += 1
         self._asking.clear()
-        user = user_id.bytes.hex() if user_id else "*"
-        content = content_id.bytes.hex() if content_id else "*"
         try:
             if user_id and content_id:
-                await self._breaker.call(lambda: self._redis.delete(f"ent:{user}:{content}"))
-                return
-            await self._forget_matching(f"ent:{user}:{content}")
+                await self._pipelined.send("DEL", entitlement_key(owner(user_id, content_id), content_id))
+            else:
+                await self._forget_matching(entitlement_pattern(user_id, content_id))
         except RedisDown:
             # What stays there lives ALLOWED_TTL_S at most; running sessions are suspect and ask afresh.
-            log.warning("entitlements_not_forgotten", user=user, content=content)
+            log.warning("entitlements_not_forgotten", user=str(user_id), content=str(content_id))
 
     async def _forget_matching(self, pattern: str) -> None:
         cursor = 0
         while True:
-            cursor, keys = await self._breaker.call(
-                lambda cursor=cursor: self._redis.scan(cursor, match=pattern, count=1000)  # type: ignore[misc]
-            )
-            if keys:
-                await self._breaker.call(lambda keys=keys: self._redis.unlink(*keys))  # type: ignore[misc]
+            cursor, keys = await self._pipelined.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            # One command for each: in a Redis Cluster they are of many slots.
+            await asyncio.gather(*(self._pipelined.send("UNLINK", key) for key in keys))
             if not cursor:
                 return

@@ -13,9 +13,10 @@ import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
+import msgspec
 from itsdangerous import Signer
 
 from core.errors import BAD_PLAYBACK_TOKEN, PLAYBACK_EXPIRED, Refusal
@@ -28,12 +29,12 @@ MAX_TOKEN_CHARS = 400
 
 _SALT = b"penstock playback grant"
 _LAYOUT = struct.Struct(">B16s16s16s16s8sIIIH")
-_VERSION = 1
+_ANYWHERE, _IN_COUNTRY = 1, 2
+"""Versions: the second ends in the two letters of a country, the first has none."""
 _NOBODY = bytes(16)
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(msgspec.Struct, frozen=True):
     """What a playback token says. Times are whole Unix seconds."""
 
     session_id: UUID
@@ -46,6 +47,8 @@ class Claims:
     first_use_by: int
     duration_ms: int
     max_height: int | None = None
+    country: str | None = None
+    """Where /play was pressed, as two ASCII letters or digits; only where sessions are bound to it."""
 
 
 def device_mark(device_id: str) -> bytes:
@@ -54,7 +57,13 @@ def device_mark(device_id: str) -> bytes:
 
 
 def _signer(key: Key) -> Signer:
-    return Signer(key.secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+    derived = Signer(key.secret, salt=_SALT, key_derivation="hmac", digest_method=hashlib.sha256).derive_key()
+    # Derived once: itsdangerous would do it again, a second HMAC, for every token.
+    return Signer(derived, salt=_SALT, key_derivation="none", digest_method=hashlib.sha256)
+
+
+# One title has many viewers.
+_uuid_of_many = lru_cache(4096)(lambda raw: UUID(bytes=raw))
 
 
 class Grants:
@@ -69,7 +78,7 @@ class Grants:
         if not claims.first_use_by <= claims.expires_at:
             raise ValueError("first use must come before the end")
         packed = _LAYOUT.pack(
-            _VERSION,
+            _ANYWHERE if claims.country is None else _IN_COUNTRY,
             claims.session_id.bytes,
             claims.tenant_id.bytes,
             claims.content_id.bytes,
@@ -80,6 +89,10 @@ class Grants:
             min(claims.duration_ms, 0xFFFFFFFF),
             claims.max_height or 0,
         )
+        if claims.country is not None:
+            if len(claims.country) != 2:
+                raise ValueError("a country has two letters")
+            packed += claims.country.encode("ascii")
         value = f"{self._newest}.{urlsafe_b64encode(packed).rstrip(b'=').decode()}"
         return f"{value}.{self._signers[self._newest].get_signature(value).decode()}"
 
@@ -105,23 +118,25 @@ class Grants:
 def _unpack(payload: str) -> Claims:
     try:
         packed = urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        country = packed[_LAYOUT.size :].decode("ascii") if packed[:1] == bytes([_IN_COUNTRY]) else None
         version, session, tenant, content, user, device, expires_at, first_use_by, duration_ms, height = _LAYOUT.unpack(
-            packed
+            packed if country is None else packed[: _LAYOUT.size]
         )
     except (Base64Error, struct.error, ValueError) as error:
         raise Refusal(BAD_PLAYBACK_TOKEN) from error
-    if version != _VERSION:
+    if version not in (_ANYWHERE, _IN_COUNTRY):
         raise Refusal(BAD_PLAYBACK_TOKEN)
     return Claims(
         UUID(bytes=session),
-        UUID(bytes=tenant),
-        UUID(bytes=content),
+        _uuid_of_many(tenant),
+        _uuid_of_many(content),
         None if user == _NOBODY else UUID(bytes=user),
         device,
         expires_at,
         first_use_by,
         duration_ms,
         height or None,
+        country,
     )
 
 

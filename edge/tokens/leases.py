@@ -1,26 +1,31 @@
 """Playback sessions and stream places in Redis: opened by first use, kept alive by use, ended at once.
 
-    ps:{session}      "n" granted, "o" opened, "x:<reason>" ended; its TTL is the lease
-    nets:{session}    sorted set of the networks it is used from, by when that was; only where sessions are bound to them
-    streams:{user}    sorted set of devices by the end of their lease; what counts against a plan's limit
-
 A session's lease survives a long pause. A place among the simultaneous streams is given up much sooner, so a film paused
-overnight blocks nobody; coming back takes a place again.
+overnight blocks nobody; coming back takes a place again. What is kept where: names.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
 from uuid import UUID
 
-from core.redis_client import Breaker, Redis
+from core.redis_client import Breaker, Pipelined, Redis, Script
+from edge.tokens.grant import CLOCK_LEEWAY_S, Claims
+from edge.tokens.names import owner, places_key, session_key, streams_key
 
 PAUSE_S = 6 * 3600
 PLACE_S = 60
+SHARED_S = 20
+"""A session in use from two networks for longer than this holds a stream's place for each."""
 
-# KEYS[1] streams:{user}; ARGV now, lease end, device, limit, kick oldest
-_TAKE_PLACE = """
+_ADMIT = Script(files("edge.tokens").joinpath("admission.lua").read_text(encoding="utf-8"))
+
+# KEYS[1] streams; ARGV now, lease end, device, limit, kick oldest
+_TAKE_PLACE = Script("""
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
 local kicked = {}
 if not redis.call('ZSCORE', KEYS[1], ARGV[3]) then
@@ -36,29 +41,7 @@ end
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
 redis.call('EXPIRE', KEYS[1], 3600)
 return {1, kicked}
-"""
-
-# KEYS[1] ps:{session}; ARGV now, first use by, lease seconds, is vouched for. Opens a granted session, renews an open one.
-_USE = """
-local state = redis.call('GET', KEYS[1])
-if not state then
-  if ARGV[4] ~= '1' then return 'gone' end
-  state = 'o'
-end
-if string.sub(state, 1, 1) == 'x' then return state end
-if state == 'n' and tonumber(ARGV[1]) > tonumber(ARGV[2]) then return 'late' end
-redis.call('SET', KEYS[1], 'o', 'EX', ARGV[3])
-return 'o'
-"""
-
-
-# KEYS[1] nets:{session}; ARGV now, how far back counts, then network and when it was seen, in turn. How many are in use.
-_SEEN_FROM = """
-for n = 3, #ARGV, 2 do redis.call('ZADD', KEYS[1], 'GT', ARGV[n + 1], ARGV[n]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[2] * 2)
-return redis.call('ZCARD', KEYS[1])
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,68 +52,104 @@ class Place:
     devices: tuple[str, ...] = ()
 
 
+class Use(NamedTuple):
+    """What came of a use of a session.
+
+    `state`: "o" it goes on; "ask" nothing is remembered of the right to watch, and nothing was done; "denied" by the right;
+    "gone", "late" or "x:<reason>" by the session; "full" when all streams are taken. `right` is the entitlement as stored.
+    """
+
+    state: str
+    right: bytes = b""
+    used_from: tuple[str, ...] = ()
+    """The places it was used from of late, on all edges together."""
+
+
 class Leases:
     """The Redis side of playback sessions. Every call raises RedisDown when Redis does not answer in time."""
 
     def __init__(self, redis: Redis, breaker: Breaker) -> None:
-        self._redis = redis
-        self._breaker = breaker
-        self._take_place = redis.register_script(_TAKE_PLACE)
-        self._use = redis.register_script(_USE)
-        self._seen_from = redis.register_script(_SEEN_FROM)
+        self._pipelined = Pipelined(redis, breaker)
 
-    async def grant(self, session_id: UUID, first_use_s: int) -> None:
-        """Remembers a session that has been granted and not used yet."""
-        await self._breaker.call(lambda: self._redis.set(_session_key(session_id), b"n", ex=first_use_s + 60))
+    async def grant(self, claims: Claims, first_use_s: int, *, place: str | None = None, now: float = 0.0) -> None:
+        """Remembers a session that has been granted and not used yet; `place`, if sessions are bound, is where it was."""
+        tag = owner(claims.user_id, claims.content_id)
+        granted = self._pipelined.send("SET", session_key(tag, claims.session_id), b"n", "EX", first_use_s + 60)
+        if place is None:
+            await granted
+            return
+        key = places_key(tag, claims.session_id)
+        await asyncio.gather(
+            granted,
+            self._pipelined.send("ZADD", key, int(now), place),
+            self._pipelined.send("EXPIRE", key, 2 * SHARED_S),
+        )
 
     async def use(
-        self, session_id: UUID, *, now: float, first_use_by: int, life_left_s: int, is_vouched: bool = False
-    ) -> str:
-        """Opens or renews; "o" when it may go on, "late", "gone", or "x:<reason>" when it may not.
+        self,
+        claims: Claims,
+        key: str,
+        *,
+        now: float,
+        max_streams: int,
+        right: bytes = b"",
+        is_vouched: bool = False,
+        places: Mapping[str, float] | None = None,
+        was_crowded: bool = False,
+    ) -> Use:
+        """Opens or renews a session, with a place among the streams. One round trip.
 
-        `is_vouched`: somebody else knows that it is running; one that Redis has forgotten is opened again.
+        `key` is where the right to watch is kept, `right` what PostgreSQL has just said of it; `max_streams` counts when that
+        names no limit. `is_vouched`: somebody else knows that the session is running; one that Redis has forgotten is opened
+        again. `places`: where it was used from here, and when; of a session that `was_crowded` before, each takes a place.
         """
-        lease_s = max(1, min(PAUSE_S, life_left_s))
-        state = await self._breaker.call(
-            lambda: self._use(
-                keys=[_session_key(session_id)], args=[int(now), first_use_by + 5, lease_s, int(is_vouched)]
+        tag = owner(claims.user_id, claims.content_id)
+        at = int(now)
+        parts = [part for place, seen in places.items() for part in (place, int(seen))] if places else ()
+        answer = await self._pipelined.run(
+            _ADMIT,
+            (session_key(tag, claims.session_id), key, streams_key(tag), places_key(tag, claims.session_id)),
+            (
+                at,
+                claims.first_use_by + CLOCK_LEEWAY_S,
+                max(1, min(PAUSE_S, claims.expires_at - at)),
+                int(is_vouched),
+                right,
+                claims.device.hex() if claims.user_id is not None else "",
+                max_streams,
+                PLACE_S,
+                SHARED_S,
+                int(was_crowded),
+                *parts,
+            ),
+        )
+        state, *rest = answer
+        return Use(
+            bytes(state).decode(),
+            bytes(rest[0]) if rest else b"",
+            tuple(bytes(place).decode() for place in rest[1]) if len(rest) > 1 else (),
+        )
+
+    async def end(self, sessions: Sequence[Claims], reason: str) -> None:
+        """Ends sessions; whoever asks for them next hears why."""
+        await asyncio.gather(
+            *(
+                self._pipelined.send(
+                    "SET",
+                    session_key(owner(claims.user_id, claims.content_id), claims.session_id),
+                    f"x:{reason}",
+                    "EX",
+                    24 * 3600,
+                )
+                for claims in sessions
             )
         )
-        return bytes(state).decode()
-
-    async def end(self, session_ids: Sequence[UUID], reason: str) -> None:
-        """Ends sessions; whoever asks for them next hears why."""
-
-        async def send() -> None:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for session_id in session_ids:
-                    pipe.set(_session_key(session_id), f"x:{reason}", ex=24 * 3600)
-                await pipe.execute()
-
-        if session_ids:
-            await self._breaker.call(send)
 
     async def take_place(self, user_id: UUID, device: str, *, limit: int, now: float, kick_oldest: bool) -> Place:
         """A place among the user's streams for `device`, atomically; the same device keeps the one it has."""
-        taken, devices = await self._breaker.call(
-            lambda: self._take_place(
-                keys=[f"streams:{user_id.hex}"], args=[int(now), int(now) + PLACE_S, device, limit, int(kick_oldest)]
-            )
+        taken, devices = await self._pipelined.run(
+            _TAKE_PLACE,
+            (streams_key(user_id.hex),),
+            (int(now), int(now) + PLACE_S, device, limit, int(kick_oldest)),
         )
         return Place(bool(taken), tuple(bytes(name).decode("utf-8", "replace") for name in devices))
-
-    async def seen_from(self, session_id: UUID, networks: Mapping[str, float], *, now: float, within_s: int) -> int:
-        """Notes when a session was used from which networks; from how many in the last `within_s`, all edges together."""
-        pairs = [part for network, at in networks.items() for part in (network, int(at))]
-        count = await self._breaker.call(
-            lambda: self._seen_from(keys=[f"nets:{session_id.hex}"], args=[int(now), within_s, *pairs])
-        )
-        return int(count)
-
-    async def give_up_place(self, user_id: UUID, device: str) -> None:
-        """Frees the device's place, when a stream is known to have ended."""
-        await self._breaker.call(lambda: self._redis.zrem(f"streams:{user_id.hex}", device))
-
-
-def _session_key(session_id: UUID) -> str:
-    return f"ps:{session_id.hex}"

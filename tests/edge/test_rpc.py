@@ -40,7 +40,7 @@ async def refusal(shop: Shop, name: str, body: object, **headers: str) -> tuple[
 
 async def effects(shop: Shop) -> list[tuple[str, str]]:
     async with shop.database.transaction(service()) as tx:
-        rows = await tx.connection.fetch("SELECT topic, subject FROM outbox ORDER BY id")
+        rows = await tx.connection.fetch("SELECT topic, subject FROM outbox ORDER BY seq")
     return [(row["topic"], row["subject"]) for row in rows]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.settings import SettingsError, read_settings
-from edge.api.proxies import behind, client_address
+from edge.api.proxies import COUNTRY, behind, client_address, client_country
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32"), ip_network("fd00::/8"))
 
@@ -69,6 +69,9 @@ async def test_handlers_see_the_client(trusts: bool) -> None:
         ("PENSTOCK_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("PENSTOCK_TRUSTED_PROXIES", "nginx"),
         ("PENSTOCK_BIND_IP", "hard"),
+        ("PENSTOCK_BIND_COUNTRY", "hard"),
+        ("PENSTOCK_COUNTRY_HEADER", "CF IPCountry"),
+        ("PENSTOCK_COUNTRY_HEADER", "X:"),
         ("PENSTOCK_ACCEL", "store"),
         ("PENSTOCK_ACCEL", "/a/../b"),
         ("PENSTOCK_DISK_CACHE_MB", "-1"),
@@ -83,3 +86,49 @@ def test_a_wrong_setting_is_refused_by_name(variable: str, text: str) -> None:
 def test_redirects_to_files_need_files() -> None:
     with pytest.raises(SettingsError, match="file store"):
         read_settings({"PENSTOCK_ACCEL": "/x", "PENSTOCK_STORE_URL": "s3://bucket"})
+
+
+@pytest.mark.parametrize("missing", ["PENSTOCK_COUNTRY_HEADER", "PENSTOCK_TRUSTED_PROXIES"])
+def test_a_country_needs_somebody_trusted_to_say_it(missing: str) -> None:
+    whole = {
+        "PENSTOCK_BIND_COUNTRY": "soft",
+        "PENSTOCK_COUNTRY_HEADER": "CF-IPCountry",
+        "PENSTOCK_TRUSTED_PROXIES": "10.0.0.0/8",
+    }
+    assert read_settings(whole).country_header == "CF-IPCountry"
+    assert read_settings({**whole, "PENSTOCK_BIND_COUNTRY": "off"}).country_header is None
+    with pytest.raises(SettingsError, match=missing):
+        read_settings({**whole, missing: ""})
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "country"),
+    [
+        ("10.0.0.1", ["DE"], "DE"),
+        ("203.0.113.9", ["DE"], None),  # anybody may write the header
+        ("10.0.0.1", [], None),
+        ("10.0.0.1", ["DE", "FR"], None),  # somebody's besides the proxy's
+        ("10.0.0.1", ["XX"], None),
+        ("10.0.0.1", ["<script>"], None),
+        (None, ["DE"], None),
+    ],
+)
+def test_whose_country_it_is(peer: str | None, said: list[str], country: str | None) -> None:
+    assert client_country(peer, said, TRUSTED) == country
+
+
+@pytest.mark.parametrize("forwarded", [{}, {"X-Forwarded-For": "198.51.100.1"}])
+async def test_handlers_see_the_country(forwarded: dict[str, str]) -> None:
+    async def where(request: web.Request) -> web.Response:
+        return web.Response(text=str(request.get(COUNTRY)))
+
+    for trusted, header, seen in (
+        (TRUSTED, "CF-IPCountry", "DE"),
+        (TRUSTED[:1], "CF-IPCountry", "None"),
+        (TRUSTED, None, "None"),
+    ):
+        app = web.Application(middlewares=[behind(trusted, header)])
+        app.router.add_get("/", where)
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.get("/", headers={"CF-IPCountry": "de", **forwarded})
+            assert await answer.text() == seen

@@ -28,7 +28,8 @@ from edge.lane.learned import Learned
 from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import Traffic
 from edge.tokens.grant import Claims
-from edge.tokens.sessions import Session, Sessions
+from edge.tokens.session import Session
+from edge.tokens.sessions import Sessions
 
 FILM = UUID("019a0000-0000-7000-8000-0000000000aa")
 OTHER_FILM = UUID("019a0000-0000-7000-8000-0000000000bb")
@@ -82,11 +83,11 @@ class Door:
     def session_of(self, token: str) -> Session | None:
         return self.by_token.get(token)
 
-    def known(self, token: str, now: float, address: str | None = None) -> Session | None:
+    def known(self, token: str, now: float, address: str | None = None, country: str | None = None) -> Session | None:
         session = self.by_token.get(token)
         return session if session is not None and now < session.good_until and not session.suspect else None
 
-    async def admit(self, token: str, now: float, address: str | None = None) -> Session:
+    async def admit(self, token: str, now: float, address: str | None = None, country: str | None = None) -> Session:
         await asyncio.sleep(0)
         session = self.by_token.get(token)
         if session is None:

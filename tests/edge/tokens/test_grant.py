@@ -26,6 +26,7 @@ claims = st.builds(
     first_use_by=st.just(NOW + 300),
     duration_ms=st.integers(0, 2**32 - 1),
     max_height=st.none() | st.integers(1, 4320),
+    country=st.none() | st.from_regex("[A-Z][A-Z0-9]", fullmatch=True),
 )
 
 

@@ -12,10 +12,11 @@ from core.errors import PLAYBACK_EXPIRED, PLAYBACK_REVOKED, TOO_MANY_STREAMS, UN
 from core.ids import DEFAULT_TENANT, uuid7
 from core.keys import Key, KeyRing
 from core.redis_client import Breaker, Redis, connect
+from edge.tokens.checking import GRACE_S, Checks, Recorded
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from edge.tokens.grant import Claims, Grants, device_mark
 from edge.tokens.leases import PLACE_S, Leases
-from edge.tokens.sessions import GRACE_S, RECHECK_S, Recorded, Sessions
+from edge.tokens.sessions import RECHECK_S, Sessions
 
 NOW = 1_800_000_000.0
 YES = Entitlement(True, "library", max_streams=2)
@@ -37,7 +38,8 @@ class World:
         breaker = Breaker(clock=lambda: 0.0)
         self.leases = Leases(self.redis, breaker)
         self.grants = Grants(KeyRing((Key("k1", b"1" * 32),)))
-        self.sessions = Sessions(self.grants, self.leases, Entitlements(self._ask, self.redis, breaker), self._vouch)
+        self.entitlements = Entitlements(self._ask, self.redis, breaker)
+        self.sessions = Sessions(self.grants, Checks(self.leases, self.entitlements, self._vouch))
 
     async def _ask(self, subject: Subject) -> Entitlement:
         self.asked += 1
@@ -50,23 +52,17 @@ class World:
             raise DatabaseDown
         return self.recorded
 
-    async def play(
-        self, user: UUID | None = None, device: str = "tv", *, granted: bool = True, max_height: int | None = None
-    ) -> str:
-        """A token, as /play gives it out at NOW."""
-        claims = Claims(
-            uuid7(),
-            DEFAULT_TENANT,
-            uuid4(),
-            user or uuid4(),
-            device_mark(device),
-            int(NOW) + 86_400,
-            int(NOW) + 300,
-            60_000,
-            max_height,
-        )
+    async def play(self, user: UUID | None = None, device: str = "tv", *, granted: bool = True, **more: object) -> str:
+        """A token, as /play gives it out at NOW; `more` are claims that matter to a test."""
+        facts: dict[str, object] = {
+            "session_id": uuid7(), "tenant_id": DEFAULT_TENANT, "content_id": uuid4(), "user_id": user or uuid4(),
+            "device": device_mark(device), "expires_at": int(NOW) + 86_400, "first_use_by": int(NOW) + 300,
+            "duration_ms": 60_000,
+        }  # fmt: skip
+        claims = Claims(**{**facts, **more})  # type: ignore[arg-type]
         if granted:
-            await self.leases.grant(claims.session_id, 300)
+            place = self.sessions.place_of(None, claims.country)
+            await self.leases.grant(claims, 300, place=place, now=NOW)
         return self.grants.issue(claims)
 
 

@@ -92,8 +92,7 @@ def decide_standing(row: Mapping[str, Any] | Row | None, fresh: FreshPoint | Non
         settled_ms is None
         or fresh.session_at_ms == _ms(row["settled_at"])
         or abs(fresh.position_ms - settled_ms) <= NEAR_MS
-        or settled_ms >= fresh.duration_ms * END_SHARE
-        or fresh.is_completed
+        or max(settled_ms, fresh.position_ms) >= fresh.duration_ms * END_SHARE
     )
     position_ms = fresh.position_ms if is_meant else min(settled_ms or 0, fresh.duration_ms)
     return _of(fresh, position_ms, done, fresh.playlist_id or stored.playlist_id)

@@ -87,6 +87,15 @@ COMMENT ON COLUMN watch_progress.settled_ms IS 'Where the newest session is that
 COMMENT ON COLUMN watch_progress.session_at IS 'When the session that wrote last began: an older session never moves a newer one''s point.';
 COMMENT ON COLUMN watch_progress.archived_at IS 'Set when the content was deleted; the record stays.';
 
+-- Where to go on: at the newest point when it goes on from the settled one, or one of the two is the end and nothing is lost by it;
+-- else at the settled one. So a film opened by mistake keeps its place. (core/domain/playback_resume.py decides alike.)
+CREATE FUNCTION resume_point_ms(newest_ms bigint, is_one_session boolean, settled_ms bigint, duration_ms bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN settled_ms IS NULL OR is_one_session OR abs(newest_ms - settled_ms) <= 30000
+                     OR greatest(newest_ms, settled_ms) >= duration_ms * 0.9
+                THEN newest_ms ELSE least(settled_ms, duration_ms) END
+$$;
+
 CREATE FUNCTION watch_progress_archive() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.archived_at := now();

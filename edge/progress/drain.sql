@@ -45,13 +45,12 @@ WHERE content_views.watch_duration < EXCLUDED.watch_duration;
 
 -- name: progress_upsert_many none
 -- Moves resume points. Two points are kept, each the newest by (session's start, seq): that of any session, and that of sessions
--- which played long enough to be meant (`settled_`). The resume point is the former where it goes on from the latter or nothing is
--- lost by it, else the latter: starting a film by mistake does not lose its place. Watched time adds up, completion stays.
+-- which played long enough to be meant (`settled_`); resume_point_ms() chooses. Watched time adds up, completion stays.
 INSERT INTO watch_progress AS w (tenant_id, user_id, content_id, playlist_id, last_position, duration, position_ms, newest_ms, watched_ms,
                                  is_completed, completed_at, device_type, session_id, session_at, seq, beat_at, updated_at,
                                  settled_ms, settled_at, settled_seq)
-SELECT c.tenant_id, d.user_id, d.content_id, p.id, d.position_ms / 1000, (d.duration_ms + 999) / 1000, d.position_ms, d.position_ms,
-       d.watched_ms, d.completed, CASE WHEN d.completed THEN to_timestamp(d.at_ms / 1000.0) END, d.device_type, d.session_id,
+SELECT c.tenant_id, d.user_id, d.content_id, p.id, point.ms / 1000, (d.duration_ms + 999) / 1000, point.ms, d.position_ms, d.watched_ms,
+       d.completed, CASE WHEN d.completed THEN to_timestamp(d.at_ms / 1000.0) END, d.device_type, d.session_id,
        to_timestamp(d.session_at_ms / 1000.0), d.seq, to_timestamp(d.at_ms / 1000.0), clock_timestamp(),
        d.settled_ms, to_timestamp(d.settled_at_ms / 1000.0), d.settled_seq
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[], $9::uuid[],
@@ -61,6 +60,7 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::
 JOIN contents AS c ON c.id = d.content_id
 JOIN users AS u ON u.id = d.user_id
 LEFT JOIN playlists AS p ON p.id = d.playlist_id
+CROSS JOIN LATERAL (SELECT resume_point_ms(d.position_ms, d.session_at_ms = d.settled_at_ms, d.settled_ms, d.duration_ms) AS ms) AS point
 ORDER BY d.user_id, d.content_id
 ON CONFLICT (user_id, content_id) DO UPDATE SET
     watched_ms = w.watched_ms + EXCLUDED.watched_ms,
@@ -82,10 +82,8 @@ ON CONFLICT (user_id, content_id) DO UPDATE SET
                       FROM (VALUES (EXCLUDED.settled_ms, EXCLUDED.settled_at, EXCLUDED.settled_seq),
                                    (w.settled_ms, w.settled_at, w.settled_seq)) AS either (ms, at, seq)
                       ORDER BY at DESC NULLS LAST, seq DESC, ms DESC LIMIT 1) AS settled,
-             LATERAL (SELECT least(CASE WHEN settled.ms IS NULL OR newest.session_at = settled.at
-                                             OR abs(newest.newest_ms - settled.ms) <= 30000
-                                             OR settled.ms >= newest.duration * 900
-                                        THEN newest.newest_ms ELSE settled.ms END, newest.duration * 1000) AS ms) AS point);
+             LATERAL (SELECT resume_point_ms(newest.newest_ms, newest.session_at = settled.at, settled.ms, newest.duration * 1000) AS ms)
+                 AS point);
 
 -- name: playlist_watch_many none
 -- Notes when an episode of a series was last watched: the start of the session, so that order of arrival does not matter. Without a

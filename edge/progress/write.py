@@ -11,7 +11,7 @@ from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
 from edge.progress.beat import Beat
-from edge.progress.fold import Played, Position, Rules, SessionKey, fold_positions, fold_sessions, is_complete
+from edge.progress.fold import Played, Position, Rules, SessionKey, fold_positions, fold_sessions
 
 SQL = load("edge.progress", "drain.sql")
 
@@ -70,7 +70,7 @@ Settled = tuple[int, int, int]
 def settle(
     sessions: Sequence[tuple[SessionKey, Played]], stand: Mapping[UUID, Row], rules: Rules
 ) -> dict[tuple[UUID, UUID], Settled]:
-    """By person and title, where the newest of those sessions stands that are meant: not opened by mistake.
+    """By person and title, where the newest of those sessions stands that have played long enough to be meant.
 
     `stand` says where each session is with all that was written before; one that PostgreSQL does not know speaks for
     itself with what it has here.
@@ -84,8 +84,7 @@ def settle(
             watched_ms, point = played.watched_ms, (played.newest.seq, played.newest.position_ms)
         else:
             watched_ms, point = row["watched_ms"], (row["seq"], row["position_ms"])
-        # Who goes to the end means it, however little was played on the way.
-        if watched_ms < rules.short_play_ms and not is_complete(point[1], played.newest.duration_ms, "beat", rules):
+        if watched_ms < rules.short_play_ms:
             continue
         candidate = (played.newest.session_at_ms, *point)
         if candidate > found.get((user, content), (-1, -1, -1)):

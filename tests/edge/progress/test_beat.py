@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -113,3 +113,61 @@ def test_any_bytes_are_answered_and_never_fail(body: bytes) -> None:
         check(beats, SOURCE, prefix, NOW)
     except Refusal as refusal:
         assert 400 <= refusal.code.status < 500
+
+
+def at(seconds: float) -> str:
+    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+
+
+def session_begun(seconds_ago: float) -> Source:
+    start_ms = int((NOW - seconds_ago) * 1000)
+    return Source(DEFAULT_TENANT, uuid4(), UUID(int=start_ms << 80 | 7 << 76 | 2 << 62 | 1), CONTENT, 60_000)
+
+
+def taken_at(source: Source, *wires: dict[str, object]) -> list[float]:
+    """When the beats are taken to have been made, in seconds from now."""
+    _, beats, prefix = decode(json.dumps(wires).encode())
+    return [round(beat.at_ms / 1000 - NOW, 3) for beat in check(beats, source, prefix, NOW)]
+
+
+@pytest.mark.parametrize("hours", [-30 * 24, -26, -3, 3, 26, 30 * 24])
+def test_a_clock_off_by_hours_is_corrected_by_what_it_says_when_it_sends(hours: int) -> None:
+    off = hours * 3600
+    sent = {"sent_at": at(off)}
+    source = session_begun(600)
+    assert taken_at(source, wire(at=at(off - 20), **sent), wire(at=at(off - 5), **sent)) == [-20, -5]
+
+
+def test_a_clock_that_is_nearly_right_is_believed() -> None:
+    assert taken_at(session_begun(600), wire(at=at(-3), sent_at=at(2))) == [-3]
+
+
+@pytest.mark.parametrize("behind_s", [11, 3600, 3 * 3600, 25 * 3600])
+def test_a_clock_that_is_behind_shows_by_beats_from_before_their_session(behind_s: int) -> None:
+    source = session_begun(0)
+    assert taken_at(source, wire(at=at(-behind_s)), wire(at=at(-behind_s - 15)))[0] == 0
+
+
+def test_beats_queued_offline_keep_their_times() -> None:
+    source = session_begun(3 * 3600)
+    assert taken_at(source, wire(at=at(-7200)), wire(at=at(-60))) == [-7200, -60]
+
+
+def test_a_beat_from_the_future_of_its_own_senders_clock_is_refused() -> None:
+    for hours in (-3, 0, 3):
+        off = hours * 3600
+        refusal = refusal_of(wire(at=at(off + 400), sent_at=at(off)))
+        assert (refusal.code, refusal.faults[0].path) == (BAD_BEAT, "at")
+
+
+def test_a_beat_is_never_later_than_its_arrival_nor_earlier_than_its_session() -> None:
+    assert taken_at(session_begun(600), wire(at=at(200))) == [0]
+    assert taken_at(session_begun(600), wire(at=at(-50 * 3600))) == [-600]
+
+
+def test_when_a_session_began_is_read_from_our_own_id_and_not_from_the_future() -> None:
+    for start_s, wanted_s in ((-600, -600), (900, 0)):
+        source = Source(DEFAULT_TENANT, uuid4(), None, CONTENT, 60_000)
+        session = UUID(int=int((NOW + start_s) * 1000) << 80 | 7 << 76 | 2 << 62 | 1)
+        _, beats, prefix = decode(json.dumps(wire(session_id=str(session))).encode())
+        assert check(beats, source, prefix, NOW)[0].session_at_ms == int((NOW + wanted_s) * 1000)

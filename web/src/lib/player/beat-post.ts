@@ -28,6 +28,12 @@ function adoptLeftovers(nowMs: number): QueuedBeat[] {
   return found.sort((a, b) => a.token.localeCompare(b.token) || a.beat.seq - b.beat.seq);
 }
 
+/** What this clock says now: the server corrects one that is off by it. */
+const stamped = (beats: readonly Beat[]): (Beat & { sent_at: string })[] => {
+  const sent_at = new Date().toISOString();
+  return beats.map((beat) => ({ ...beat, sent_at }));
+};
+
 class BeatPost {
   url = '/progress';
   #key = PREFIX + newId();
@@ -63,7 +69,7 @@ class BeatPost {
   farewell(token: string): void {
     const beats = this.#queue.farewell(token);
     if (beats.length === 0) return;
-    const taken = navigator.sendBeacon(this.url, new Blob([JSON.stringify({ token, beats })], { type: 'text/plain' }));
+    const taken = navigator.sendBeacon(this.url, new Blob([JSON.stringify({ token, beats: stamped(beats) })], { type: 'text/plain' }));
     if (!taken) console.info('the browser took no beacon; the beats are sent on the next visit');
   }
 
@@ -75,7 +81,7 @@ class BeatPost {
         if (!access) return { status: 401, retryAfterS: null, faultPaths: [] };
         bearer = access;
       }
-      const response = await call(this.url, { bearer, body: asPerson ? { beats } : { token, beats } });
+      const response = await call(this.url, { bearer, body: asPerson ? { beats: stamped(beats) } : { token, beats: stamped(beats) } });
       return { status: response.status, retryAfterS: null, faultPaths: [] };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

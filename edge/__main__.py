@@ -24,7 +24,8 @@ from core.settings import Settings, SettingsError, read_settings
 from edge.api.boundary import refuse_unparsed
 from edge.app import open_edge
 from edge.lane.handler import handlers, parses_in_c
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.lane import Lane
+from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
 from edge.progress.drain import Drain
@@ -56,7 +57,13 @@ async def serve(
     assert runner.server is not None
     edge.leaving.heed_signals()
     traffic = traffic or Traffic()
-    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic)
+    lane = Lane(
+        edge.learned,
+        edge.sessions.session_of,
+        handlers(runner.server, refuse_unparsed),
+        traffic,
+        edge.sessions.begin_check,
+    )
     server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)

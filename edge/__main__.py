@@ -57,7 +57,13 @@ async def serve(
     assert runner.server is not None
     edge.leaving.heed_signals()
     traffic = traffic or Traffic()
-    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic)
+    lane = Lane(
+        edge.learned,
+        edge.sessions.session_of,
+        handlers(runner.server, refuse_unparsed),
+        traffic,
+        edge.sessions.begin_check,
+    )
     server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)

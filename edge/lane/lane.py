@@ -1,4 +1,4 @@
-"""What all connections of a process share: what is known by heart, and how an answer is sent."""
+"""What all connections of a process share: what is known by heart, whose sessions are good, and how an answer is sent."""
 
 from __future__ import annotations
 
@@ -16,20 +16,45 @@ if TYPE_CHECKING:
     from edge.lane.traffic import Traffic
 
 JOIN_BELOW_BYTES = 16 * 1024
+MOST_CHECKS = 1024
+"""Requests that may wait for a check at once: what is behind, Redis or PostgreSQL, is late then, and more would only wait."""
+
+BeginCheck = Callable[[str, float], "asyncio.Future[None] | None"]
+"""Sees to it that the session of a token is checked; None when there is nothing to wait for."""
 
 
 class Lane:
     """The lane of one process. `session_of` finds a session by token; one that is let go must have `good_until` 0."""
 
-    __slots__ = ("_date", "_second", "blocks", "learned", "loop", "make_handler", "session_of", "touched", "traffic")
+    __slots__ = (
+        "_begin_check",
+        "_date",
+        "_second",
+        "blocks",
+        "checks",
+        "learned",
+        "loop",
+        "make_handler",
+        "session_of",
+        "touched",
+        "traffic",
+    )
 
     def __init__(
-        self, learned: Learned, session_of: Callable[[str], Any], make_handler: Callable[[], Any], traffic: Traffic
+        self,
+        learned: Learned,
+        session_of: Callable[[str], Any],
+        make_handler: Callable[[], Any],
+        traffic: Traffic,
+        begin_check: BeginCheck = lambda token, now: None,
     ) -> None:
         self.learned = learned
         self.blocks = learned.blocks
         self.touched = learned.touched
         self.session_of = session_of
+        self._begin_check = begin_check
+        self.checks = 0
+        """Requests that wait for the check of their session."""
         self.make_handler = make_handler
         self.traffic = traffic
         self.loop = asyncio.get_running_loop()
@@ -41,6 +66,15 @@ class Lane:
         self.blocks = OrderedDict()
         for connection in self.traffic.connections:
             connection.disarm()
+
+    def check(self, token: str, now: float) -> asyncio.Future[None] | None:
+        """The check of a session, under way; None when there is none to wait for, or too many wait: aiohttp's side sheds."""
+        if self.checks >= MOST_CHECKS:
+            return None
+        check = self._begin_check(token, now)
+        if check is not None:
+            self.checks += 1
+        return check
 
     def send(self, connection: LaneProtocol, ready: Ready, now: float) -> bool:
         """Writes the answer with this second's date; False if that takes the slow lane."""

@@ -79,6 +79,22 @@ class Sessions:
             raise session.refusal
         return session
 
+    def begin_check(self, token: str, now: float) -> asyncio.Task[None] | None:
+        """The check of a token's session, for who cannot wait for it; afterwards `session_of` tells.
+
+        None where a check would change nothing: the token is not ours, the session has just been refused, or who asks must
+        say from where.
+        """
+        session = self._by_token.get(token)
+        if self.is_bound or (session is not None and session.refusal is not None):
+            return None
+        if session is None:
+            try:
+                session = self._remember(Session(token, self.grants.verify(token, now)), now)
+            except Refusal:
+                return None
+        return self._checking(session, now)
+
     def place_of(self, address: str | None, country: str | None) -> str | None:
         """Where a use is from, as far as sessions are bound to that; None when they are not, or it is not known."""
         network = network_of(address) if self.by_network and address is not None else None

@@ -59,6 +59,8 @@ class Door:
 
     by_token: dict[str, Session] = field(default_factory=dict)
     is_bound: bool = False
+    checks: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    """Checks that a test decides, by token."""
 
     def __post_init__(self) -> None:
         for token in (GOOD, OTHER, SUSPECT, EXPIRED, CEILING):
@@ -82,6 +84,9 @@ class Door:
 
     def session_of(self, token: str) -> Session | None:
         return self.by_token.get(token)
+
+    def begin_check(self, token: str, now: float) -> asyncio.Future[None] | None:
+        return self.checks.get(token)
 
     def known(self, token: str, now: float, address: str | None = None, country: str | None = None) -> Session | None:
         session = self.by_token.get(token)
@@ -179,7 +184,7 @@ async def open_stage(
     await runner.setup()
     assert runner.server is not None
     traffic = traffic or Traffic(cap=1000)
-    lane = Lane(learned, door.session_of, handlers(runner.server, refuse_unparsed), traffic)
+    lane = Lane(learned, door.session_of, handlers(runner.server, refuse_unparsed), traffic, door.begin_check)
     return Stage(app, runner, lane, door, traffic, delivery, held)
 
 

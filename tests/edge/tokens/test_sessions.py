@@ -295,3 +295,30 @@ async def test_taking_a_place_by_force_names_who_had_to_go(world: World) -> None
     assert (full.taken, set(full.devices)) == (False, {"tv", "phone"})
     kicked = await world.leases.take_place(user, "tablet", limit=2, now=NOW + 2, kick_oldest=True)
     assert (kicked.taken, kicked.devices) == (True, ("tv",))
+
+
+async def test_who_cannot_wait_finds_the_session_when_the_check_is_over(world: World) -> None:
+    token = await world.play()
+    check = world.sessions.begin_check(token, NOW)
+    assert check is not None
+    assert world.sessions.begin_check(token, NOW) is check
+    await check
+    session = world.sessions.session_of(token)
+    assert session is not None
+    assert session is await world.sessions.admit(token, NOW)
+    assert session.good_until == NOW + RECHECK_S
+
+
+async def test_there_is_nothing_to_wait_for_where_a_check_changes_nothing(world: World) -> None:
+    token = await world.play()
+    assert world.sessions.begin_check(token + "A", NOW) is None
+    assert world.sessions.begin_check(token, NOW + 86_406) is None
+    user = uuid4()
+    over = [await world.play(user, device) for device in ("tv", "phone", "tablet")]
+    for one in over[:2]:
+        await world.sessions.admit(one, NOW)
+    with pytest.raises(Refusal):
+        await world.sessions.admit(over[2], NOW)
+    assert world.sessions.begin_check(over[2], NOW) is None, "it has been refused: the reason is to be told"
+    world.sessions.by_network = True
+    assert world.sessions.begin_check(token, NOW) is None, "where it is used from is not known here"

@@ -22,9 +22,10 @@ from core.observation import start_logging
 from core.redis_client import connect
 from core.settings import Settings, SettingsError, read_settings
 from edge.api.boundary import refuse_unparsed
+from edge.api.knocking import DoorProtocol, handlers
 from edge.app import open_edge
-from edge.lane.handler import handlers, parses_in_c
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.handler import parses_in_c
+from edge.lane.protocol import Lane
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
 from edge.progress.drain import Drain
@@ -57,7 +58,9 @@ async def serve(
     edge.leaving.heed_signals()
     traffic = traffic or Traffic()
     lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic)
-    server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: DoorProtocol(lane, edge.door), sock=listening, backlog=BACKLOG
+    )
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
     if ready_fd is not None:

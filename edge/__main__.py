@@ -21,7 +21,7 @@ from core.database import Database
 from core.observation import start_logging
 from core.redis_client import connect
 from core.settings import Settings, SettingsError, read_settings
-from edge.api.boundary import refuse_unparsed
+from edge.api.boundary import LARGEST_FIELD_BYTES, LARGEST_TARGET_BYTES, refuse_unparsed
 from edge.api.knocking import DoorProtocol, handlers
 from edge.app import open_edge
 from edge.lane.handler import parses_in_c
@@ -52,6 +52,8 @@ async def serve(
         keepalive_timeout=KEEP_ALIVE_S,
         shutdown_timeout=DRAIN_S - GRACE_S,
         handle_signals=False,
+        max_line_size=LARGEST_TARGET_BYTES,
+        max_field_size=LARGEST_FIELD_BYTES,
     )
     await runner.setup()
     assert runner.server is not None

@@ -1,6 +1,6 @@
-"""`python -m edge serve --fd N [--ready M]` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
+"""`python -m edge serve --fd N` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
 
-On the pipe M it writes one byte once it serves: the shared port cannot say which process answered.
+On the pipe of `--ready M` either writes one byte once it does its work: the shared port cannot say which process answered.
 """
 
 from __future__ import annotations
@@ -65,10 +65,7 @@ async def serve(
     )
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
-    if ready_fd is not None:
-        with suppress(OSError):  # whoever asked may be gone
-            os.write(ready_fd, b"1")
-        os.close(ready_fd)
+    _tell_ready(ready_fd)
     await edge.leaving.begun.wait()
     edge.health.draining.set()
     server.close()
@@ -81,7 +78,14 @@ async def serve(
     sweeping.cancel()
 
 
-async def drain(settings: Settings) -> None:
+def _tell_ready(ready_fd: int | None) -> None:
+    if ready_fd is not None:
+        with suppress(OSError):  # whoever asked may be gone
+            os.write(ready_fd, b"1")
+        os.close(ready_fd)
+
+
+async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     """Drains heartbeats until SIGTERM."""
     if settings.database_url is None or settings.redis_url is None:
         raise SettingsError(
@@ -93,6 +97,7 @@ async def drain(settings: Settings) -> None:
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     waiting = asyncio.create_task(_signalled(stop))
+    _tell_ready(ready_fd)
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     worker.stop()
     stop.set()
@@ -119,8 +124,10 @@ def main(argv: list[str]) -> int:
             name, ready_fd = "edge", int(ready)
         case ["drain"]:
             name = "drain"
+        case ["drain", "--ready", ready] if ready.isdigit():
+            name, ready_fd = "drain", int(ready)
         case _:
-            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain\n")
+            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain [--ready M]\n")
             return 2
     listener = start_logging(name)
     try:
@@ -130,7 +137,7 @@ def main(argv: list[str]) -> int:
             listening.setblocking(False)
             uvloop.run(serve(settings, listening, ready_fd))
         else:
-            uvloop.run(drain(settings))
+            uvloop.run(drain(settings, ready_fd))
     except SettingsError as error:
         log.error("settings", error=str(error))
         return 2

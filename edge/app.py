@@ -117,6 +117,8 @@ class Edge:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        self._count_lane()
+        self.door.count()
         self.passwords.close()
         await self.redis.aclose()
         await self.database.close()

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.table import Table
 
-from bench import authority, throughput, waiting
+from bench import authority, overload, throughput, waiting
 from bench.peers import Runner, cores
 from bench.plot import chart
 from bench.stage import staged
@@ -42,6 +42,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "tokens": throughput.tokens,
         "revocation": authority.revocation,
         "cold": authority.cold,
+        "overload": overload.overload,
     }
 )
 

@@ -35,7 +35,8 @@ RANGE_UNSATISFIABLE = Code("PS111", 416, "The range asked for lies outside the r
 PRECONDITION_FAILED = Code("PS112", 412, "The state of the resource is not what the request expects.")
 
 BAD_VERSION = Code("PS113", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
-HEAD_TOO_LARGE = Code("PS114", 431, "The request line or a header is too long.")
+HEAD_TOO_LARGE = Code("PS114", 431, "A header is too long, or there are too many.")
+TARGET_TOO_LONG = Code("PS299", 414, "The address is too long.")
 
 # PS2xx names in the schema
 UNKNOWN_TABLE = Code("PS201", 404, "There is no such table.")

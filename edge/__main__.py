@@ -1,6 +1,6 @@
-"""`python -m edge serve --fd N [--ready M]` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
+"""`python -m edge serve --fd N` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
 
-On the pipe M it writes one byte once it serves: the shared port cannot say which process answered.
+On the pipe of `--ready M` either writes one byte once it does its work: the shared port cannot say which process answered.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from core.database import Database
 from core.observation import start_logging
 from core.redis_client import connect
 from core.settings import Settings, SettingsError, read_settings
-from edge.api.boundary import refuse_unparsed
+from edge.api.boundary import LARGEST_FIELD_BYTES, LARGEST_TARGET_BYTES, refuse_unparsed
+from edge.api.knocking import DoorProtocol, handlers
 from edge.app import open_edge
-from edge.lane.handler import handlers, parses_in_c
+from edge.lane.handler import parses_in_c
 from edge.lane.lane import Lane
-from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
 from edge.progress.drain import Drain
@@ -52,6 +52,8 @@ async def serve(
         keepalive_timeout=KEEP_ALIVE_S,
         shutdown_timeout=DRAIN_S - GRACE_S,
         handle_signals=False,
+        max_line_size=LARGEST_TARGET_BYTES,
+        max_field_size=LARGEST_FIELD_BYTES,
     )
     await runner.setup()
     assert runner.server is not None
@@ -64,13 +66,12 @@ async def serve(
         traffic,
         edge.sessions.begin_check,
     )
-    server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: DoorProtocol(lane, edge.door), sock=listening, backlog=BACKLOG
+    )
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
-    if ready_fd is not None:
-        with suppress(OSError):  # whoever asked may be gone
-            os.write(ready_fd, b"1")
-        os.close(ready_fd)
+    _tell_ready(ready_fd)
     await edge.leaving.begun.wait()
     edge.health.draining.set()
     server.close()
@@ -82,7 +83,14 @@ async def serve(
     sweeping.cancel()
 
 
-async def drain(settings: Settings) -> None:
+def _tell_ready(ready_fd: int | None) -> None:
+    if ready_fd is not None:
+        with suppress(OSError):  # whoever asked may be gone
+            os.write(ready_fd, b"1")
+        os.close(ready_fd)
+
+
+async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     """Drains heartbeats until SIGTERM."""
     if settings.database_url is None or settings.redis_url is None:
         raise SettingsError(
@@ -97,6 +105,7 @@ async def drain(settings: Settings) -> None:
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     waiting = asyncio.create_task(_signalled(stop))
+    _tell_ready(ready_fd)
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     worker.stop()
     stop.set()
@@ -123,8 +132,10 @@ def main(argv: list[str]) -> int:
             name, ready_fd = "edge", int(ready)
         case ["drain"]:
             name = "drain"
+        case ["drain", "--ready", ready] if ready.isdigit():
+            name, ready_fd = "drain", int(ready)
         case _:
-            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain\n")
+            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain [--ready M]\n")
             return 2
     listener = start_logging(name)
     try:
@@ -134,7 +145,7 @@ def main(argv: list[str]) -> int:
             listening.setblocking(False)
             uvloop.run(serve(settings, listening, ready_fd))
         else:
-            uvloop.run(drain(settings))
+            uvloop.run(drain(settings, ready_fd))
     except SettingsError as error:
         log.error("settings", error=str(error))
         return 2

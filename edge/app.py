@@ -26,6 +26,7 @@ from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
 from edge.api.description import DescriptionFace
+from edge.api.door import Door
 from edge.api.health import HealthFace
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
@@ -90,8 +91,12 @@ class Edge:
     faces: list[list[web.RouteDef]]
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
+    door: Door = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.door = Door(self.shedding, self.leaving.begun.is_set)
 
     def app(self) -> web.Application:
         """The application, its background tasks tied to its start and end."""
@@ -123,6 +128,8 @@ class Edge:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        self._count_lane()
+        self.door.count()
         self.passwords.close()
         await self.redis.aclose()
         await self.database.close()
@@ -161,6 +168,7 @@ class Edge:
                 CACHE_EVENTS.labels(kind).set(count)
             SESSIONS.set(len(self.sessions))
             self._count_lane()
+            self.door.count()
             BREAKER_OPEN.labels("redis").set(self.breaker.is_open)
             BREAKER_OPEN.labels("database").set(self.database.is_away)
 

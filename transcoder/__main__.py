@@ -1,4 +1,8 @@
-"""Runs one worker: `python -m transcoder`. Settings from the environment, JSON logs; SIGTERM gives tasks back."""
+"""Runs one worker: `python -m transcoder`. Settings from the environment, JSON logs.
+
+SIGHUP    ends when the tasks in hand are done, taking no more
+SIGTERM   gives the tasks in hand back, and ends
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,15 @@ STOP_S = 4.5
 
 
 async def serve(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT, reconnecting for as long as the database is away."""
+    """Works until SIGTERM, SIGINT or SIGHUP, reconnecting for as long as the database is away."""
     assert settings.database_url is not None
-    stop = asyncio.Event()
+    stop, finish = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, finish.set)
     store = ObjectStore(settings.store_url)
-    database = await _connect(settings.database_url, settings.worker_slots, stop)
+    database = await _connect(settings.database_url, settings.worker_slots, stop, finish)
     if database is None:
         return
     worker = Worker(database, store, settings.scratch, ffmpeg=settings.ffmpeg, slots=settings.worker_slots)
@@ -39,8 +44,8 @@ async def serve(settings: Settings) -> None:
     await _tell_shelter()
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
     try:
-        while not stop.is_set():
-            await _consume(settings.database_url, worker, settings.worker_slots, stop)
+        while not stop.is_set() and not finish.is_set():
+            await _consume(settings.database_url, worker, settings.worker_slots, stop, finish)
     finally:
         worker.stop()
         await looking_after
@@ -57,8 +62,8 @@ async def _tell_shelter() -> None:
         log.warning("sandbox_incomplete", decoders_can=shelter.missing, hint=hint)
 
 
-async def _connect(url: str, slots: int, stop: asyncio.Event) -> Database | None:
-    while not stop.is_set():
+async def _connect(url: str, slots: int, stop: asyncio.Event, finish: asyncio.Event) -> Database | None:
+    while not stop.is_set() and not finish.is_set():
         try:
             return await Database.connect(url, name="transcoder", max_size=4 + 2 * slots)
         except DatabaseDown as error:
@@ -67,13 +72,22 @@ async def _connect(url: str, slots: int, stop: asyncio.Event) -> Database | None
     return None
 
 
-async def _consume(url: str, worker: Worker, slots: int, stop: asyncio.Event) -> None:
-    """One life of the queue's connection; returns when it is lost, or when `stop` is set and tasks are given back."""
+async def _consume(url: str, worker: Worker, slots: int, stop: asyncio.Event, finish: asyncio.Event) -> None:
+    """One life of the queue's connection.
+
+    Returns when it is lost, when `finish` is set and the tasks in hand are done, or when `stop` is and they are given back.
+    """
     consumer = Consumer(url, worker.handle, slots=slots)
     running = asyncio.create_task(consumer.run())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping, finishing = asyncio.create_task(stop.wait()), asyncio.create_task(finish.wait())
+    await asyncio.wait((running, stopping, finishing), return_when=asyncio.FIRST_COMPLETED)
+    if finish.is_set() and not stop.is_set():
+        log.info("worker_finishes")
+        worker.finish()
+        consumer.stop()
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    finishing.cancel()
     if stop.is_set():
         worker.stop()
         consumer.stop()

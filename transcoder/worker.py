@@ -60,11 +60,16 @@ class Worker:
         self._ffmpeg = ffmpeg
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
+        self._is_finishing = False
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
         """Gives running tasks back to the queue; their encoders are killed and their scratch is removed."""
         self._stopping.set()
+
+    def finish(self) -> None:
+        """Takes no more tasks; those in hand go on."""
+        self._is_finishing = True
 
     async def handle(self, task_id: UUID) -> None:
         """What a message means: look at the task, and do what is to be done. Never raises what a retry can mend."""
@@ -78,7 +83,7 @@ class Worker:
             await self._pass_on(viewer, task_id)
             return
         try:
-            if self._stopping.is_set():
+            if self._stopping.is_set() or self._is_finishing:
                 await self._pass_on(viewer, task_id)
                 return
             attempt = await self._try(viewer, lambda tx: media_tasks.take_task(tx, task_id, self._owner))

@@ -27,12 +27,14 @@ from core.errors import (
     INTERNAL,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    TARGET_TOO_LONG,
     UNAVAILABLE,
     Refusal,
 )
 from core.objects import StoreDown
 from core.redis_client import RedisDown
 from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
+from edge.api.target import host_of, path_of
 from edge.lane.plain import is_plain_host
 
 log = structlog.get_logger(__name__)
@@ -42,8 +44,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CLEAN_ID = re.compile(r"[A-Za-z0-9_\-]{8,64}")
 _TOKEN_IN_PATH = re.compile(r"^/hls/[^/]+")
 
+LARGEST_TARGET_BYTES = 8000
+"""RFC 9112 section 3 recommends to take so much at least."""
+LARGEST_FIELD_BYTES = 8190
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_ABSOLUTE = re.compile(r"https?://([^/?]*)", re.IGNORECASE)
 _ODD_PATH = re.compile(
     r"[^!-~]|\\|//|/\.\.?(?:/|$)|%(?![0-9A-Fa-f]{2})|%(?:2[EeFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])", re.ASCII
 )
@@ -59,7 +63,7 @@ SECURITY_HEADERS = {
 def check_head(request: web.BaseRequest) -> None:
     """Refuses what aiohttp lets through of the request line and the framing; `check_path` does the path.
 
-    HTTP/0.9, 1.2 and 2.0 on this wire, CONNECT and TRACE, a bad Host, chunks in HTTP/1.0, a target that names another host
+    HTTP/0.9, 1.2 and 2.0 on this wire, CONNECT and TRACE, a bad Host, chunks in HTTP/1.0, a target of no form that is served
     (RFC 9112 sections 2.3, 3.2 and 6.1). Raises Refusal 505, 405 or 400; the connection closes after any of them.
     """
     if request.version not in ((1, 1), (1, 0)):
@@ -76,13 +80,13 @@ def check_head(request: web.BaseRequest) -> None:
     if request.version == (1, 0) and hdrs.TRANSFER_ENCODING in request.headers:
         raise Refusal(BAD_REQUEST, "HTTP/1.0 has no transfer codings.")
     target = request.raw_path
-    if "#" in target or (not target.startswith("/") and not _may_stand_for_path(target, hosts)):
+    if "#" in target or (not target.startswith("/") and not _may_stand_for_path(target)):
         raise Refusal(BAD_REQUEST, "The request target is malformed.")
 
 
-def _may_stand_for_path(target: str, hosts: list[str]) -> bool:
-    absolute = _ABSOLUTE.match(target)
-    return target == "*" if absolute is None else not hosts or absolute[1].lower() == hosts[0].lower()
+def _may_stand_for_path(target: str) -> bool:
+    host = host_of(target)
+    return target == "*" if host is None else is_plain_host(host.encode(errors="surrogateescape"))
 
 
 def check_path(request: web.BaseRequest) -> None:
@@ -91,9 +95,7 @@ def check_path(request: web.BaseRequest) -> None:
     Doubled slashes, dot segments, backslashes, raw bytes outside ASCII, `%` forms that are broken, that stand for a slash,
     a dot or a control character, or that are not UTF-8.
     """
-    path = request.raw_path.partition("?")[0]
-    if not path.startswith("/"):
-        path = _ABSOLUTE.sub("", path)
+    path = path_of(request.raw_path)
     if _ODD_PATH.search(path):
         raise Refusal(NOT_FOUND)
     if "%" in path:
@@ -180,7 +182,8 @@ def refuse_unparsed(request: web.BaseRequest, status: int, error: BaseException 
     """
     request_id = secrets.token_hex(8)
     if isinstance(error, LineTooLong):
-        refusal = Refusal(HEAD_TOO_LARGE)
+        # Nothing else in it tells which of the two was too long.
+        refusal = Refusal(TARGET_TOO_LONG if error.args[1] == LARGEST_TARGET_BYTES else HEAD_TOO_LARGE)
     elif status < 500:
         refusal = Refusal(BAD_REQUEST)
     else:

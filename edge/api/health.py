@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 from aiohttp import web
@@ -14,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from edge.api.observe import REGISTRY
+from edge.metric_files import whole
 
 CACHED_S = 1.0
 
@@ -56,10 +58,14 @@ class HealthFace:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """All edge processes of this machine together, when they share a metrics folder."""
-        registry = REGISTRY
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return web.Response(
-            body=await asyncio.to_thread(generate_latest, registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        return web.Response(body=await asyncio.to_thread(_counted), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _counted() -> bytes:
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if shared is None:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    with whole(Path(shared)):
+        return generate_latest(registry)

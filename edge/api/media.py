@@ -13,6 +13,7 @@ from edge.api import cmcd
 from edge.api.accel import HANDED_OVER, hand_over
 from edge.api.observe import MEDIA_BYTES, SEALED
 from edge.api.proxies import COUNTRY
+from edge.api.target import path_of
 from edge.hls.address import Address, parse
 from edge.hls.delivery import Delivery, accepts_gzip, respond
 from edge.hls.stored import StoredObject
@@ -39,9 +40,9 @@ class MediaFace:
 
     async def get(self, request: web.Request) -> web.Response:
         """200, 206, 304, 416 with the object; 401, 403, 410 by the token; 404."""
-        # The target as it came: what yarl makes of `%2e` or an absolute form is not asked for.
-        target = request.raw_path.partition("?")[0]
-        address = parse(target)
+        # The path as it came: what yarl makes of `%2e` is not asked for.
+        path = path_of(request.raw_path)
+        address = parse(path)
         if address is None:
             raise Refusal(NOT_FOUND)
         now = time.time()
@@ -66,21 +67,21 @@ class MediaFace:
             MEDIA_BYTES.labels(address.suffix).inc(response.content_length or 0)
         # The lane knows tokens and no addresses: it cannot see that a bound session moved.
         if response.status == 200 and "?" not in key and not self.sessions.is_bound and takes_part(request):
-            self._teach(request, address, target, key, stored)
+            self._teach(request, address, path, key, stored)
         return response
 
-    def _teach(self, request: web.Request, address: Address, target: str, key: str, stored: StoredObject) -> None:
+    def _teach(self, request: web.Request, address: Address, path: str, key: str, stored: StoredObject) -> None:
         """What was just answered in full may be answered by heart next time."""
         connection = request.transport.get_protocol() if request.transport is not None else None
         if not isinstance(connection, LaneProtocol) or connection.block is None:
             return
-        is_cached, path = key in self.delivery.cache, self.file_of(key)
-        if not is_cached and (path is None or stored.gzipped is not None):
+        is_cached, file = key in self.delivery.cache, self.file_of(key)
+        if not is_cached and (file is None or stored.gzipped is not None):
             return
         takes_gzip = accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
         if self.learned.learn_block(connection.block, request.raw_headers, takes_gzip=takes_gzip):
-            below = target[len("/hls/") + len(address.token) + 1 :]
-            self.learned.learn_answer(key, below, address.content_id, address.suffix, stored, path)
+            below = path[len("/hls/") + len(address.token) + 1 :]
+            self.learned.learn_answer(key, below, address.content_id, address.suffix, stored, file)
             if not is_cached:
                 self.learned.forget_answer(key)
 

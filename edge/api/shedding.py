@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -58,11 +59,14 @@ class Bound:
         return self.under_way * 4
 
     def room(self, freed_per_s: float | None) -> int:
-        """How many may wait when places come free at this rate: those behind them would only wait in vain."""
+        """How many may wait when places come free at this rate: those behind them would only wait in vain.
+
+        Half of what would do if the rate never fell: one that has waited in vain has cost as much as one that is served.
+        """
         if freed_per_s is None:
             return self.queued
         least = max(1, self.under_way // LEAST_QUEUE_SHARE)
-        return min(self.queued, max(least, int(freed_per_s * WAIT_S)))
+        return min(self.queued, max(least, int(freed_per_s * WAIT_S / 2)))
 
 
 # A thousand viewers may wait for one cold segment, and a slow disk may hold as many heartbeats. The rest shares 8 database
@@ -90,6 +94,9 @@ def kind_of(path: str) -> Kind | None:
 class _Places:
     free: int
     queue: deque[asyncio.Future[None]] = field(default_factory=deque)
+    coming: int = 0
+    """Let in at the door, and not come here yet. One turn of the loop takes what hundreds of clients have sent, and only
+    then runs the first task: without this all of them would pass."""
     freed: int = 0
     """Places given back since the last tick."""
     freed_per_s: float | None = None
@@ -107,6 +114,8 @@ class _Places:
             before = now if self.freed_per_s is None else self.freed_per_s
             self.freed_per_s = before + (now - before) * RATE_WEIGHT
         self.freed = 0
+        # What did not parse never comes: so few are forgotten sooner than they could do harm.
+        self.coming = 0
 
 
 @dataclass(slots=True)
@@ -115,10 +124,10 @@ class Shedding:
 
     bounds: Mapping[Kind, Bound] = field(default_factory=lambda: BOUNDS)
     arriving: Arriving = field(default_factory=Arriving)
-    waiting: int = 0
-    """Requests that wait for a place, of all kinds: while there are none and the loop is in time, none is refused."""
     late_s: float = 0.0
     """How late the loop has been for LATE_TICKS in a row: the least of them."""
+    processor_share: float = 1.0
+    """How much of the last tick's time the loop had the processor."""
     _ticks: list[float] = field(default_factory=list)
     _places: dict[Kind, _Places] = field(init=False)
 
@@ -129,10 +138,11 @@ class Shedding:
         """For ever: measures how late the event loop runs its timers."""
         loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            began, worked = loop.time(), time.thread_time()
             await asyncio.sleep(TICK_S)
             passed_s = loop.time() - began
             self.note_tick(max(0.0, passed_s - TICK_S))
+            self.processor_share = min(1.0, (time.thread_time() - worked) / passed_s)
             for places in self._places.values():
                 places.note_tick(passed_s)
             self.arriving.keep_to_budget()
@@ -150,6 +160,8 @@ class Shedding:
             kind = kind_of(request.path)
             if kind is None:
                 return await handler(request)
+            places = self._places[kind]
+            places.coming = max(0, places.coming - 1)
             try:
                 self.check(kind)
                 if kind != "upload":  # those are as large as their senders like, and are written as they come
@@ -168,10 +180,16 @@ class Shedding:
     def is_closed(self, kind: Kind) -> bool:
         """Whether a request of this kind would only wait in vain."""
         places, bound = self._places[kind], self.bounds[kind]
+        under_way = bound.under_way - places.free + places.coming
         if self.late_s > bound.late_s:
             # Late, a few are still let in: refusing all would keep us as busy, and nobody would be served.
-            return (bound.under_way - places.free) * LATE_SHARE >= bound.under_way
-        return places.free == 0 and len(places.queue) >= bound.room(places.freed_per_s)
+            return under_way * LATE_SHARE >= bound.under_way
+        before = under_way + len(places.queue) - bound.under_way
+        return before >= 0 and before >= bound.room(places.freed_per_s)
+
+    def let_in(self, kind: Kind) -> None:
+        """A request has come as far as the door, and will ask for its place when its task runs."""
+        self._places[kind].coming += 1
 
     def check(self, kind: Kind) -> None:
         """Raises Refusal 503 when there is nothing to wait for."""
@@ -187,7 +205,6 @@ class Shedding:
             return
         handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         places.queue.append(handed)
-        self.waiting += 1
         try:
             async with asyncio.timeout(WAIT_S):
                 await handed
@@ -202,8 +219,6 @@ class Shedding:
             else:
                 self.leave(kind)
             raise
-        finally:
-            self.waiting -= 1
 
     def leave(self, kind: Kind) -> None:
         """Gives a place back: to whoever waits longest, if somebody does."""
@@ -219,8 +234,12 @@ class Shedding:
 
 def full() -> Refusal:
     """What is said to those who are sent away."""
-    # Jitter: those sent away together must not come back together.
-    return Refusal(UNAVAILABLE, "Too much is asked of the service right now.", retry_after_s=random.randint(1, 4))  # noqa: S311
+    return Refusal(UNAVAILABLE, "Too much is asked of the service right now.", retry_after_s=retry_after_s())
+
+
+def retry_after_s() -> int:
+    """1 to 4. Jitter: those sent away together must not come back together."""
+    return 1 + int(random.random() * 4)  # noqa: S311
 
 
 def _full(kind: Kind) -> Refusal:

@@ -80,7 +80,7 @@ async def _up(settings: Settings, edges: int | None, workers: int) -> int:
 
 @dataclass(slots=True)
 class Renewal:
-    """SIGHUP: the key ring is read again and every web process is replaced, one after another, under full load."""
+    """SIGHUP: the key ring is read again and every process is replaced, one after another, under full load."""
 
     supervisor: Supervisor
     console: Console
@@ -117,7 +117,7 @@ class Renewal:
                 self.console.print(f"[red]Not renewed: {fault}")
                 continue
             self._note_keys()
-            self.console.print(f"Renewed {count} web processes")
+            self.console.print(f"Renewed {count} web processes and the drain; a worker follows when its task is done")
 
     def _note_keys(self) -> None:
         """Leaves word of which keys every process knows, and which signs last: `penstock keys` must not outrun them."""

@@ -1,7 +1,8 @@
 """The parent of all processes: opens the listening socket once, keeps the children alive, ends them in order.
 
 The socket stays with the parent and is inherited, so an edge process that dies or is restarted takes no queued connection
-with it: SO_REUSEPORT would drop those. A restart is rolling: an edge process is told to go only once its successor serves.
+with it: SO_REUSEPORT would drop those. A restart is rolling: an edge process, or the drain, is told to go only once its
+successor works. A worker is told to finish: nobody waits for the next one, and hours of encoding are not thrown away.
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client.multiprocess import mark_process_dead
-
 from core.process import start_service
 from core.settings import ROOT, Settings
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation
+from edge.metric_files import fold
 
 WATCH_S = 0.1
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -45,6 +45,8 @@ class Watched:
     started_at: float = 0.0
     falls: int = 0
     due_at: float = 0.0
+    finishes: bool = False
+    """It has been told to end when its tasks are done; its successor is started then."""
 
 
 def open_socket(settings: Settings) -> socket.socket:
@@ -75,7 +77,7 @@ class Supervisor:
     on_fall: Callable[[str, int], None] = lambda name, code: None
     children: list[Watched] = field(default_factory=list)
     leaving: dict[subprocess.Popen[bytes], float] = field(default_factory=dict)
-    """Edge processes that have been told to go, and when patience with them ends."""
+    """Processes that have been told to go, and when patience with them ends."""
     all_left: asyncio.Event = field(default_factory=asyncio.Event)
     """Nobody is leaving any more; known to whoever runs `watch`."""
     _server_falls: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Supervisor:
 
     def _launch(self, child: Watched) -> None:
         child.process = self._process_for(child)
+        child.finishes = False
         child.started_at = time.monotonic()
 
     def _process_for(self, child: Watched, *, ready_fd: int | None = None) -> subprocess.Popen[bytes]:
@@ -124,14 +127,19 @@ class Supervisor:
         return self.installation.settings.data / "run" / "metrics"
 
     async def roll(self) -> int:
-        """Replaces every edge process by a fresh one in today's environment; how many were replaced.
+        """Replaces every process by a fresh one in today's environment; how many edge processes were replaced.
 
-        One that does not come to serve leaves its predecessor in place and ends the roll. Raises ServiceFault.
+        One that does not come to serve leaves its predecessor in place and ends the roll. Workers follow as they finish.
+        Raises ServiceFault.
         """
         rolled = 0
-        for child in [child for child in self.children if child.name.startswith("edge")]:
+        for child in [child for child in self.children if not child.name.startswith("worker")]:
             await self._replace(child)
-            rolled += 1
+            rolled += child.name.startswith("edge")
+        for child in self.children:
+            if child.name.startswith("worker") and child.process is not None:
+                child.finishes = True
+                child.process.send_signal(signal.SIGHUP)
         return rolled
 
     async def _replace(self, child: Watched) -> None:
@@ -168,15 +176,11 @@ class Supervisor:
         for process, until in list(self.leaving.items()):
             if process.poll() is not None:
                 del self.leaving[process]
-                self._forget_gauges(process)
+                fold(self._metrics, process.pid)
             elif time.monotonic() > until:
                 process.kill()
         if not self.leaving:
             self.all_left.set()
-
-    def _forget_gauges(self, process: subprocess.Popen[bytes]) -> None:
-        """What a process that is no more was holding or serving is no longer part of any sum."""
-        mark_process_dead(process.pid, str(self._metrics))  # type: ignore[no-untyped-call]
 
     async def wait_ready(self, timeout_s: float = 30) -> None:
         """Returns when an edge answers that it is ready. Raises ServiceFault when it does not in time, or a server died."""
@@ -239,8 +243,12 @@ class Supervisor:
                 if now >= child.due_at:
                     self._launch(child)
             elif (code := child.process.poll()) is not None:
-                self._forget_gauges(child.process)
+                fold(self._metrics, child.process.pid)
                 child.process = None
+                # One that was told so early that it could not listen yet ended by the signal itself.
+                if child.finishes and code in (0, -signal.SIGHUP):
+                    self._launch(child)
+                    continue
                 child.falls = 1 if now - child.started_at > STEADY_S else child.falls + 1
                 child.due_at = now + BACK_OFF_S[min(child.falls - 1, len(BACK_OFF_S) - 1)]
                 self.on_fall(child.name, code)

@@ -48,6 +48,7 @@ def post(headers: bytes, body: bytes = b"") -> bytes:
     return b"POST /progress HTTP/1.1\r\n" + H + b"Content-Type: application/json\r\n" + headers + b"\r\n" + body
 
 
+_MEDIA = b"/hls/@TOKEN@/@FILM@/1/video/720p/1.m4s"
 SMUGGLED = b"GET /smuggled/CANARY HTTP/1.1\r\n" + H + b"\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 # /progress refuses a body without beats; what matters is that it is read to its end.
@@ -258,12 +259,20 @@ METHODS = [
 ]  # fmt: skip
 
 SIZES = [
-    Case("long path", get(b"/" + b"a" * 9000), ((400, 414, 431),)),
-    Case("long query", get(b"/healthz?" + b"a" * 9000), ((400, 414, 431),)),
-    Case("very long path", get(b"/" + b"CANARY" * 30_000), ((400, 414, 431),)),
-    Case("long value", get(b"/healthz", b"X: " + b"a" * 9000 + b"\r\n"), ((400, 431),)),
-    Case("long name", get(b"/healthz", b"X" * 9000 + b": a\r\n"), ((400, 431),)),
-    Case("very long value", get(b"/healthz", b"X: " + b"CANARY" * 30_000 + b"\r\n"), ((400, 431),)),
+    Case("long path", get(b"/" + b"a" * 9000), ((414,),)),
+    Case("long query", get(b"/healthz?" + b"a" * 9000), ((414,),)),
+    Case("very long path", get(b"/" + b"CANARY" * 30_000), ((414,),)),
+    Case("long media path", get(b"/hls/@TOKEN@/@FILM@/1/" + b"a" * 8000 + b".m4s"), ((414,),)),
+    Case("long absolute target", get(b"http://edge.example/" + b"a" * 8000), ((414,),)),
+    Case("a byte too long", get(b"/healthz?" + b"a" * (8001 - len(b"/healthz?"))), ((414,),)),
+    fine("as long as it may be", get(b"/healthz?" + b"a" * (8000 - len(b"/healthz?"))), 200),
+    Case("long path and long value", get(b"/" + b"a" * 9000, b"X: " + b"a" * 9000 + b"\r\n"), ((414,),)),
+    Case("long path, HTTP/1.0", b"GET /" + b"a" * 9000 + b" HTTP/1.0\r\n" + H + b"\r\n", ((414,),)),
+    Case("long value", get(b"/healthz", b"X: " + b"a" * 9000 + b"\r\n"), ((431,),)),
+    Case("long value that looks like a path", get(b"/healthz", b"Referer: /" + b"a" * 9000 + b"\r\n"), ((431,),)),
+    Case("long name", get(b"/healthz", b"X" * 9000 + b": a\r\n"), ((431,),)),
+    Case("very long value", get(b"/healthz", b"X: " + b"CANARY" * 30_000 + b"\r\n"), ((431,),)),
+    fine("value of eight thousand", get(b"/healthz", b"X: " + b"a" * 8000 + b"\r\n"), 200),
     Case("many headers", get(b"/healthz", b"".join(b"X-%d: a\r\n" % i for i in range(200))), ((400, 431),)),
     Case("a great many headers", get(b"/healthz", b"X: a\r\n" * 20_000), ((400, 431),)),
     Case("many trailers", post(CHUNKED, b"0\r\n" + b"X: a\r\n" * 20_000 + b"\r\n"), ((400, 413, 431),)),
@@ -276,7 +285,20 @@ SIZES = [
 TARGETS = [
     fine("absolute", b"GET http://edge.example/healthz HTTP/1.1\r\n" + H + b"\r\n", 200),
     fine("absolute in capitals", b"GET HTTP://EDGE.EXAMPLE/healthz HTTP/1.1\r\n" + H + b"\r\n", 200),
-    bad("absolute with another host", b"GET http://evil.example/healthz HTTP/1.1\r\n" + H + b"\r\n", 421),
+    # RFC 9112 section 3.2.2: the target's host is meant, whatever Host says; nobody is let in by either.
+    fine("absolute with another host", b"GET http://evil.example/healthz HTTP/1.1\r\n" + H + b"\r\n", 200),
+    fine("absolute with a port", b"GET http://edge.example:80/healthz HTTP/1.1\r\n" + H + b"\r\n", 200),
+    fine("absolute without a path", b"GET http://edge.example HTTP/1.1\r\n" + H + b"\r\n", 200, 404),
+    fine("absolute with a query alone", b"GET http://edge.example?x HTTP/1.1\r\n" + H + b"\r\n", 200, 404),
+    fine("absolute media", get(b"http://edge.example" + _MEDIA), 200),
+    fine("absolute media with another host", get(b"http://evil.example" + _MEDIA), 200),
+    fine("absolute playlist with a query", get(b"HTTP://edge.example/hls/@TOKEN@/@FILM@/1/master.m3u8?x=/../y"), 200),
+    fine("absolute media with a range", get(b"http://edge.example" + _MEDIA, b"Range: bytes=0-1\r\n"), 206),
+    fine("absolute media without a right", get(b"http://edge.example/hls/CANARY/@FILM@/1/video/720p/1.m4s"), 401),
+    fine("absolute in absolute", get(b"http://edge.example/http://edge.example" + _MEDIA), 404),
+    bad("absolute media without Host", b"GET http://edge.example" + _MEDIA + b" HTTP/1.1\r\n\r\n"),
+    bad("absolute with a bad host", b"GET http://a,b/healthz HTTP/1.1\r\n" + H + b"\r\n"),
+    bad("absolute with a bad port", b"GET http://a:b/healthz HTTP/1.1\r\n" + H + b"\r\n"),
     bad("absolute with a person", b"GET http://a@edge.example/healthz HTTP/1.1\r\n" + H + b"\r\n"),
     bad("absolute without a host", b"GET http:///healthz HTTP/1.1\r\n" + H + b"\r\n"),
     bad("absolute, empty host", b"GET http://:80/healthz HTTP/1.1\r\n" + H + b"\r\n"),
@@ -306,7 +328,6 @@ PATHS = [
     for trick in _TRICKS
 ]
 
-_MEDIA = b"/hls/@TOKEN@/@FILM@/1/video/720p/1.m4s"
 RANGES = [
     fine("segment", get(_MEDIA), 200),
     fine("segment by the lane", get(_MEDIA) + b"", 200),

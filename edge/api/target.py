@@ -1,0 +1,18 @@
+"""The request target and its forms (RFC 9112 section 3.2): which host is asked, and for what path."""
+
+from __future__ import annotations
+
+import re
+
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+
+
+def host_of(target: str) -> str | None:
+    """The host that an absolute form names, which stands in place of the Host header's (section 3.2.2); None in other forms."""
+    match = _ABSOLUTE.match(target)
+    return None if match is None else match[1]
+
+
+def path_of(target: str) -> str:
+    """The path as it came, not decoded and without a query: `/` when an absolute form has none."""
+    return _ABSOLUTE.sub("", target, count=1).partition("?")[0] or "/"

@@ -11,5 +11,6 @@
 \ir schema/playback.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
+\ir schema/announce_reads.sql
 \ir schema/platform_commands.sql
 \ir schema/grants.sql

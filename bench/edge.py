@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     figures, failures = asyncio.run(_measure(names, Runner(under_test), asked.rounds, asked.seconds, console))
     _show(figures, failures)
     if figures:
-        path = _store(figures, failures, rounds=asked.rounds, seconds=asked.seconds)
+        path = store("edge", figures, failures, rounds=asked.rounds, seconds=asked.seconds)
         console.print(f"Stored in {path.relative_to(ROOT)}, charts beside it", highlight=False)
     return 0 if not failures and all(figure.holds for figure in figures) else 1
 
@@ -143,10 +143,10 @@ def _show(figures: list[Figure], failures: Mapping[str, str]) -> None:
             console.print(f"[dim]{figure.name}: {note}", highlight=False)
 
 
-def _store(figures: list[Figure], failures: Mapping[str, str], *, rounds: int, seconds: int) -> Path:
+def store(bench: str, figures: list[Figure], failures: Mapping[str, str], *, rounds: int, seconds: int) -> Path:
     """Everything measured as JSON, and a chart for each figure."""
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = RESULTS / f"edge-{stamp}"
+    folder = RESULTS / f"{bench}-{stamp}"
     folder.mkdir(parents=True, exist_ok=True)
     for figure in figures:
         (folder / f"{figure.name}.svg").write_text(chart(figure), encoding="utf-8")

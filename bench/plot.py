@@ -8,7 +8,15 @@ from html import escape
 from bench.verdict import Figure, shown
 
 WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 720, 120, 130, 26, 12, 64
-COLOURS = {"edge": "#1d6f5c", "nginx": "#8a8f98", "aiohttp": "#c4c8cf", "kept": "#8a8f98", "new": "#1d6f5c"}
+COLOURS = {
+    "edge": "#1d6f5c",
+    "nginx": "#8a8f98",
+    "aiohttp": "#c4c8cf",
+    "kept": "#8a8f98",
+    "new": "#1d6f5c",
+    "fastapi": "#8a8f98",
+    "hot": "#1d6f5c",
+}
 OTHER = "#1d6f5c"
 
 

@@ -131,7 +131,7 @@ class Stage:
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
     """The stage, gone afterwards with all its files (2.5 GB)."""
-    folder = _temporary_folder()
+    folder = temporary_folder()
     # Nothing of the caller's environment: a bench must never write into a real database.
     installation = Installation(read_settings({"PENSTOCK_DATA": str(folder)}))
     try:
@@ -154,7 +154,8 @@ async def staged() -> AsyncIterator[Stage]:
         await asyncio.to_thread(shutil.rmtree, folder, True)
 
 
-def _temporary_folder() -> Path:
+def temporary_folder() -> Path:
+    """Where an installation may live for a while."""
     # A unix socket's path is short, so the folder lies directly below the temporary one.
     folder = Path(tempfile.mkdtemp(prefix="psb-"))
     folder.chmod(0o755)  # PostgreSQL and nginx run under other accounts when we are root

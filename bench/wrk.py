@@ -105,6 +105,11 @@ def cycle(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, con
     )
 
 
+def same(folder: Path, peer: Peer, message: str, *, seconds: float, connections: int) -> Load:
+    """One whole request, over and over."""
+    return _run(folder, peer, _SAME % {"message": _lua(message)}, seconds, connections)
+
+
 def scatter(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, connections: int, seed: int) -> Load:
     """The objects `names` at random."""
     targets = _lines(folder / "targets", [peer.prefix + name for name in names])

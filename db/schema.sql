@@ -41,6 +41,7 @@
 \ir schema/platform_commands.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
+\ir schema/announce_reads.sql
 \ir schema/habits.sql
 \ir schema/audit.sql
 \ir schema/grants.sql

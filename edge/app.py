@@ -28,6 +28,7 @@ from edge.api.boundary import boundary, cors, unsigned
 from edge.api.description import DescriptionFace
 from edge.api.door import Door
 from edge.api.health import HealthFace
+from edge.api.hot import HotReads
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
 from edge.api.observe import BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
@@ -88,6 +89,7 @@ class Edge:
     passwords: Passwords
     learned: Learned
     health: HealthFace
+    hot: HotReads
     faces: list[list[web.RouteDef]]
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
@@ -147,11 +149,15 @@ class Edge:
     def _heard(self, payload: str) -> None:
         """One announcement of the database. Marks what it touches before anything is awaited."""
         change = orjson.loads(payload)
+        if "r" in change:
+            self.hot.forget_all()
+            return
         self.gate.note_change(change)
         self._spawn(self.sessions.changed(change))
 
     def _gap(self) -> None:
         """Announcements may have been missed: believe nothing that was remembered."""
+        self.hot.forget_all()
         self.gate.forget_all()
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
@@ -245,12 +251,13 @@ async def open_edge(settings: Settings) -> Edge:
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
     schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
+    rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database)).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
-        rest.routes(rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)),
+        rest.routes(rest_face),
         RpcFace(commands, gate.viewer).routes(),
         DescriptionFace(schema_source, commands, VERSION).routes(),
         auth.routes(
@@ -283,5 +290,6 @@ async def open_edge(settings: Settings) -> Edge:
         passwords,
         learned,
         health,
+        rest_face.hot,
         faces,
     )

@@ -20,13 +20,15 @@ from core.engine.tree import Node
 from core.viewer import Viewer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """A request that was understood, and what it will run."""
 
     request: ReadRequest
     tree: Node
     sql: Sql
+    is_announced: bool
+    """Whether the database announces every change of the tables it reads."""
 
 
 # The stages before the database are pure, and clients ask the same again and again: 0.2 ms of work each time.
@@ -35,10 +37,16 @@ def prepare(schema: Schema, table: str, query: str, accept: str, prefer: str, ra
     """Request, plan and SQL for one read; `query` is still percent-encoded. Raises Refusal."""
     request = parse_read(table, query, accept=accept, prefer=prefer, range_=range_)
     tree = plan_read(request, schema)
-    return Prepared(request, tree, render_read(tree, request.format, request.count, strip_nulls=request.strip_nulls))
+    sql = render_read(tree, request.format, request.count, strip_nulls=request.strip_nulls)
+    return Prepared(request, tree, sql, all(schema.tables[name].is_announced for name in _tables(tree)))
 
 
-async def answer_read(database: Database, viewer: Viewer, prepared: Prepared, *, if_none_match: str = "") -> Answer:
+def _tables(node: Node) -> set[str]:
+    own = {node.table.name} | ({node.relation.junction} if node.relation and node.relation.junction else set())
+    return own.union(*(_tables(child) for child in node.children))
+
+
+async def answer_read(database: Database, viewer: Viewer, prepared: Prepared) -> Answer:
     """Runs a prepared read for `viewer`. Raises Refusal or DatabaseDown."""
     row = await database.read(viewer, prepared.sql.text, prepared.sql.arguments)
     assert row is not None, "an aggregate gives one row"
@@ -49,7 +57,7 @@ async def answer_read(database: Database, viewer: Viewer, prepared: Prepared, *,
         last = prepared.request.windows[()].offset + row["row_count"] if row["row_count"] else 0
         total = max(total or 0, last, await _planned(database, viewer, prepared.tree))
     cursor = next_cursor(prepared.tree, row["row_count"], row["last"]) if prepared.tree.keyset else None
-    return respond(prepared.request, row["body"], row["row_count"], total, cursor=cursor, if_none_match=if_none_match)
+    return respond(prepared.request, row["body"], row["row_count"], total, cursor=cursor)
 
 
 async def _planned(database: Database, viewer: Viewer, tree: Node) -> int:

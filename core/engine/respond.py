@@ -21,7 +21,10 @@ CONTENT_TYPES: Mapping[Format, str] = {
     "csv": "text/csv; charset=utf-8",
 }
 # A row depends on who asks: only the asker's own cache may keep it, and asks again each time.
-_CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization, apikey, Accept, Prefer, Range"}
+_CACHING = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, apikey, Accept, Accept-Encoding, Prefer, Range",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,7 @@ class Answer:
 
 
 def respond(
-    request: ReadRequest,
-    body: bytes,
-    row_count: int,
-    total: int | None,
-    *,
-    cursor: str | None = None,
-    if_none_match: str = "",
+    request: ReadRequest, body: bytes, row_count: int, total: int | None, *, cursor: str | None = None
 ) -> Answer:
     """The answer to a read that gave `row_count` rows, of `total` if that was asked for.
 
@@ -66,10 +63,18 @@ def respond(
     # Weak: the same rows may travel compressed.
     tag = blake2b(body, digest_size=16, key=f"{request.format} {rows}".encode()[:64]).hexdigest()
     headers["ETag"] = f'W/"{tag}"'
-    if if_none_match and (if_none_match.strip() == "*" or tag in {t.strip()[-33:-1] for t in if_none_match.split(",")}):
-        return Answer(304, headers, b"")
     headers["Content-Type"] = CONTENT_TYPES[request.format]
     return Answer(206 if total is not None and row_count < total else 200, headers, body)
+
+
+def conditional(answer: Answer, if_none_match: str) -> Answer:
+    """The answer, or 304 for who has it already (RFC 9110 section 13.1.2)."""
+    tag = answer.headers.get("ETag", "")[-33:-1]
+    if not tag or not if_none_match:
+        return answer
+    if if_none_match.strip() != "*" and tag not in {t.strip()[-33:-1] for t in if_none_match.split(",")}:
+        return answer
+    return Answer(304, {name: value for name, value in answer.headers.items() if name != "Content-Type"}, b"")
 
 
 def refused(refusal: Refusal, headers: Mapping[str, str]) -> Answer:

@@ -56,6 +56,8 @@ class TableInfo:
     keys: frozenset[frozenset[str]]
     policy: Table
     comment: str | None
+    is_announced: bool = False
+    """Whether the database announces every change of it (db/schema/announce_reads.sql)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,7 @@ def build_schema(
 ) -> Schema:
     """The schema from catalogue rows (shapes: schema.sql). Raises ValueError if a context names what is not there."""
     comments = {row["name"]: row["comment"] for row in tables}
+    announced = {row["name"] for row in tables if row["is_announced"]}
     if missing := sorted(served.keys() - comments.keys()):
         raise ValueError(f"contexts name tables that the database lacks: {', '.join(missing)}")
     visible: dict[str, dict[str, Column]] = {name: {} for name in served}
@@ -129,6 +132,7 @@ def build_schema(
                     frozenset(keys[name]),
                     table,
                     comments[name],
+                    name in announced,
                 )
                 for name, table in sorted(served.items())
             }

@@ -1,6 +1,7 @@
 -- name: table_many many
 -- The named tables that exist, with what the schema says about them.
-SELECT c.relname::text AS name, obj_description(c.oid, 'pg_class') AS comment
+SELECT c.relname::text AS name, obj_description(c.oid, 'pg_class') AS comment,
+       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_announce_read') AS is_announced
 FROM pg_class c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relname::text = ANY ($1::text[]);
 

@@ -5,6 +5,7 @@ Decides which bytes of a request the engine sees and which headers it answers wi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import get_args
 
@@ -16,13 +17,17 @@ from core.engine.change import Method, allowed_methods, plan_change
 from core.engine.payload import Payload, parse_payload
 from core.engine.plan import find_table
 from core.engine.read import Prepared, answer_read, prepare
-from core.engine.respond import Answer
+from core.engine.respond import Answer, conditional
 from core.engine.schema import Schema, SchemaSource
 from core.engine.write import answer_change
-from core.viewer import Viewer
+from core.viewer import GUEST, Viewer
 from edge.api.bodies import read_body
+from edge.api.hot import HotReads, Kept
+from edge.hls.delivery import accepts_gzip
 
 MAX_WRITE_BYTES = 1024 * 1024
+LONG_BYTES = 64 * 1024
+"""Above this compressing takes a millisecond, and a thread."""
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -41,20 +46,28 @@ class RestFace:
         self._schema_source = schema_source
         self._viewer_of = viewer_of
         self._may_roll_back = may_roll_back
+        self.hot = HotReads()
 
     async def read(self, request: web.Request) -> web.Response:
         """GET and HEAD of a table. Raises Refusal or DatabaseDown."""
-        prepared = _prepare(request, await self._schema_source.current())
         viewer = await self._viewer_of(request)
-        if_none_match = request.headers.get(hdrs.IF_NONE_MATCH, "")
         try:
-            answer = await answer_read(self._database, viewer, prepared, if_none_match=if_none_match)
+            kept = await self._read(request, viewer)
         except SchemaChanged:
             # A migration ran while we did: what the schema says now decides, once.
             self._schema_source.forget()
-            prepared = _prepare(request, await self._schema_source.current())
-            answer = await answer_read(self._database, viewer, prepared, if_none_match=if_none_match)
+            self.hot.forget_all()
+            kept = await self._read(request, viewer)
+        answer = conditional(kept.answer, request.headers.get(hdrs.IF_NONE_MATCH, ""))
+        if answer.status != 304 and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+            answer = kept.gzipped() if len(answer.body) < LONG_BYTES else await asyncio.to_thread(kept.gzipped)
         return _response(answer)
+
+    async def _read(self, request: web.Request, viewer: Viewer) -> Kept:
+        prepared = _prepare(request, await self._schema_source.current())
+        if viewer == GUEST and prepared.is_announced:
+            return await self.hot.get(prepared, lambda: answer_read(self._database, GUEST, prepared))
+        return Kept(await answer_read(self._database, viewer, prepared))
 
     async def describe(self, request: web.Request) -> web.Response:
         """GET /rest/v1/: the tables served, with their columns."""

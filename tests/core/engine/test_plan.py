@@ -62,7 +62,7 @@ CONSTRAINTS = [
 def schema_of(**hidden: frozenset[str]) -> Schema:
     return build_schema(
         {name: Table(name, hidden=hidden.get(name, frozenset())) for name in COLUMNS},
-        [{"name": name, "comment": None} for name in COLUMNS],  # type: ignore[misc]
+        [{"name": name, "comment": None, "is_announced": False} for name in COLUMNS],  # type: ignore[misc]
         [  # type: ignore[misc]
             {
                 "table_name": table,
@@ -142,7 +142,7 @@ def test_a_context_that_names_what_is_not_there_is_refused_at_start() -> None:
 def test_a_table_that_is_not_read_does_not_exist() -> None:
     schema = build_schema(
         {"inbox": Table("inbox", verbs=frozenset({"insert"}))},
-        [{"name": "inbox", "comment": None}],  # type: ignore[misc]
+        [{"name": "inbox", "comment": None, "is_announced": False}],  # type: ignore[misc]
         [],
         [],
     )

@@ -1,12 +1,12 @@
 """Wakes workers: PgQueuer carries the message, our own task table holds the truth.
 
 PgQueuer does not fence (a stopped worker that wakes finishes its job all the same) and does not count a crash as an
-attempt, so a message here only says "look at this task"; core/domain/media.py decides whether there is anything to do.
+attempt, so a message here only says "look at this task"; core/domain/media_tasks.py decides whether there is anything to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -21,9 +21,25 @@ ENTRYPOINT = "transcode_task"
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 
-async def enqueue_task(tx: Tx, task_id: UUID, *, priority: int = 0) -> None:
-    """Queues a look at `task_id`; seen by workers when `tx` commits, never when it rolls back."""
-    await Queries(AsyncpgDriver(tx.connection)).enqueue(ENTRYPOINT, str(task_id).encode(), priority)
+async def enqueue_task(tx: Tx, tenant_id: UUID, task_id: UUID, *, priority: int = 0) -> None:
+    """Queues a look at the tenant's `task_id`; seen by workers when `tx` commits, never when it rolls back."""
+    await enqueue_tasks(tx, tenant_id, [(task_id, priority)])
+
+
+async def enqueue_tasks(tx: Tx, tenant_id: UUID, tasks: Sequence[tuple[UUID, int]]) -> None:
+    """Queues a look at each (task, priority) in one statement; the higher priority is looked at first."""
+    payloads = [f"{tenant_id}/{task_id}".encode() for task_id, _ in tasks]
+    entrypoints = [ENTRYPOINT] * len(tasks)
+    await Queries(AsyncpgDriver(tx.connection)).enqueue(entrypoints, payloads, [priority for _, priority in tasks])
+
+
+def read_message(payload: bytes) -> tuple[UUID, UUID] | None:
+    """Tenant and task of a message, or None for one that is not ours."""
+    tenant, _, task = payload.decode("ascii", "replace").partition("/")
+    try:
+        return UUID(tenant), UUID(task)
+    except ValueError:
+        return None
 
 
 async def install(connection: Connection[Row]) -> None:
@@ -36,9 +52,9 @@ async def install(connection: Connection[Row]) -> None:
 
 
 class Consumer:
-    """Calls a handler for every queued task id, `slots` at a time."""
+    """Calls a handler with tenant and task of every message, `slots` at a time."""
 
-    def __init__(self, url: str, handler: Callable[[UUID], Awaitable[None]], *, slots: int) -> None:
+    def __init__(self, url: str, handler: Callable[[UUID, UUID], Awaitable[None]], *, slots: int) -> None:
         self._url = url
         self._handler = handler
         self._slots = slots
@@ -51,7 +67,9 @@ class Consumer:
             queue = self._queue = PgQueuer(AsyncpgDriver(connection))
 
             async def take(job: Job) -> None:
-                await self._handler(UUID((job.payload or b"").decode()))
+                # A message that nobody understands is dropped: the rescuer finds its task by the task's own row.
+                if (message := read_message(job.payload or b"")) is not None:
+                    await self._handler(*message)
 
             queue.entrypoint(ENTRYPOINT, concurrency_limit=0)(take)
             await queue.run(

@@ -49,6 +49,8 @@ class Settings:
     listen_port: int
     edge_processes: int
     worker_slots: int
+    chunk_s: int
+    """Films of twice that are encoded in chunks of about so many seconds; 0: never."""
     cache_mb: int
     disk_cache_mb: int
     """0: none."""
@@ -109,6 +111,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         listen_port=port,
         edge_processes=_count(env, "PENSTOCK_WORKERS", default=max(1, min(os.cpu_count() or 1, 8)), most=64),
         worker_slots=_count(env, "PENSTOCK_TRANSCODE_SLOTS", default=1, most=64),
+        chunk_s=_count(env, "PENSTOCK_CHUNK_S", default=30, most=3600, least=0),
         cache_mb=_count(env, "PENSTOCK_CACHE_MB", default=256, most=1_000_000),
         disk_cache_mb=_count(env, "PENSTOCK_DISK_CACHE_MB", default=0, most=100_000_000),
         trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),

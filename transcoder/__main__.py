@@ -39,7 +39,14 @@ async def serve(settings: Settings) -> None:
     database = await _connect(settings.database_url, settings.worker_slots, stop, finish)
     if database is None:
         return
-    worker = Worker(database, store, settings.scratch, ffmpeg=settings.ffmpeg, slots=settings.worker_slots)
+    worker = Worker(
+        database,
+        store,
+        settings.scratch,
+        ffmpeg=settings.ffmpeg,
+        slots=settings.worker_slots,
+        chunk_s=settings.chunk_s,
+    )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)

@@ -5,7 +5,7 @@ Decides names and groups. Blocking (files only): run it in a thread. Knows no da
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,8 +60,9 @@ class _Heard:
 class _Layout:
     """The generation while it is being laid out; one method for each kind of rendition."""
 
-    def __init__(self, source: Source, plan: Plan, raw: Path, out: Path, language: str | None) -> None:
+    def __init__(self, source: Source, plan: Plan, raw: Path, out: Path, language: str | None, chunks: int) -> None:
         self.source, self.plan, self.raw, self.out = source, plan, raw, out
+        self.parts = [raw] if chunks == 1 else [raw / str(number) for number in range(chunks)]
         self.language = language_tag(language)
         self.renditions: list[Rendition] = []
         self.choices: list[Choice] = []
@@ -161,9 +162,10 @@ class _Layout:
         sound_codecs = tuple(dict.fromkeys(s.packaged.track.codecs for s in self.sounds))
         for rung in self.plan.rungs:
             folder = f"video/{rung.lines}p"
-            raw = video_file(self.raw, rung)
-            packaged = package_video(raw, self.out / folder, GOPS_PER_SEGMENT)
-            raw.unlink()
+            raws = [video_file(part, rung) for part in self.parts]
+            packaged = package_video(raws, self.out / folder, GOPS_PER_SEGMENT)
+            for raw in raws:
+                raw.unlink()
             track, pieces, frames = packaged.track, packaged.segments, packaged.key_frames
             self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, self._target(pieces), init=INIT))
             frames_target_s = playlists.target_duration(frames)
@@ -205,16 +207,6 @@ class _Layout:
         group = AUDIO_GROUP if len(self.sounds) > 1 else None
         self.variants.append(Variant(sound.path, heaviest, (sound.packaged.track.codecs,), audio=group))
 
-    def add_stills(self) -> None:
-        poster, sheet = self.raw / "poster.jpg", self.raw / "sprite.jpg"
-        if poster.exists():
-            poster.rename(self.out / POSTER)
-        if sheet.exists() and self.plan.sprite and self.plan.grid:
-            (self.out / "thumbnails").mkdir()
-            sheet.rename(self.out / "thumbnails/sprite.jpg")
-            text = thumbnails_vtt(self.plan.sprite, self.plan.grid.rate, self.plan.duration, "sprite.jpg")
-            (self.out / "thumbnails/sprite.vtt").write_text(text, "utf-8")
-
     def _target(self, pieces: tuple[Piece, ...]) -> int:
         return max(self.target_s, playlists.target_duration(pieces))
 
@@ -222,17 +214,19 @@ class _Layout:
         (self.out / path).write_text(text, "utf-8")
 
 
-def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | None) -> Generation:
-    """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, OSError."""
+def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | None, chunks: int = 1) -> Generation:
+    """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, OSError.
+
+    Pictures that were made in more than one chunk lie in `raw`/0, `raw`/1 and so on.
+    """
     out.mkdir(parents=True)
-    layout = _Layout(source, plan, raw, out, language)
+    layout = _Layout(source, plan, raw, out, language, chunks)
     layout.add_sounds()
     if plan.grid is not None:
         layout.add_texts()
         layout.add_pictures()
     else:
         layout.add_sound_only()
-    layout.add_stills()
     master = playlists.multivariant_playlist(layout.choices, layout.variants)
     (out / MASTER).write_text(master, "utf-8")
     longest = max(piece.duration for stream in layout.streams for piece in stream.pieces)
@@ -240,8 +234,21 @@ def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | N
     top = plan.rungs[0] if plan.rungs else None
     return Generation(
         out, tuple(layout.renditions), plan.duration, top.width if top else None, top.height if top else None,
-        plan.grid is not None, bool(layout.sounds), (out / POSTER).exists(),
+        plan.grid is not None, bool(layout.sounds), False,
     )  # fmt: skip
+
+
+def add_stills(generation: Generation, plan: Plan, raw: Path) -> Generation:
+    """Moves poster and thumbnails, where there are any, out of `raw` to where players look for them."""
+    poster, sheet, out = raw / "poster.jpg", raw / "sprite.jpg", generation.folder
+    if poster.exists():
+        poster.rename(out / POSTER)
+    if sheet.exists() and plan.sprite and plan.grid:
+        (out / "thumbnails").mkdir()
+        sheet.rename(out / "thumbnails/sprite.jpg")
+        text = thumbnails_vtt(plan.sprite, plan.grid.rate, plan.duration, "sprite.jpg")
+        (out / "thumbnails/sprite.vtt").write_text(text, "utf-8")
+    return replace(generation, has_poster=(out / POSTER).exists())
 
 
 def _unused(name: str, taken: set[str], joint: str = " ") -> str:

@@ -1,4 +1,4 @@
-"""One attempt: from the uploaded file to a verified generation in the store. Knows no database, no lease and no queue.
+"""One attempt at a task: from the uploaded file to something in the store. Knows no database, no lease and no queue.
 
 Whatever stops it (a refusal, a failing store, being cancelled), its scratch folder and its objects are gone afterwards.
 """
@@ -6,84 +6,56 @@ Whatever stops it (a refusal, a failing store, being cancelled), its scratch fol
 from __future__ import annotations
 
 import asyncio
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
+import msgspec
 
 from core import errors
-from core.domain.media_tasks import Attempt, Finished, Poster
+from core.domain.media_tasks import Attempt, Finished, Poster, Split
 from core.errors import Refusal
-from core.objects import ObjectMissing, ObjectStore, StoreDown
-from transcoder import encode, encoder
-from transcoder.assemble import POSTER, Generation, assemble
-from transcoder.encode_sound import measure_argv
+from core.objects import StoreDown
+from transcoder import encode, encoder, pieces
+from transcoder.assemble import POSTER, Generation, add_stills, assemble
+from transcoder.check import check_generation, told
 from transcoder.encoder import Transient
-from transcoder.ladder import Plan, plan
-from transcoder.loudness import read_summary
+from transcoder.ladder import Plan, decide_chunks, plan
 from transcoder.mp4 import Mp4Error
+from transcoder.pieces import Shared
 from transcoder.probe import probe
-from transcoder.progress import ENCODE_SHARE, Progress
+from transcoder.progress import ENCODE_SHARE
 from transcoder.publish import Manifest, publish, withdraw
-from transcoder.scratch import attempt_folder, free_bytes
+from transcoder.scratch import attempt_folder
 from transcoder.source import Source
-from transcoder.unsound import Rule, Unsound
-from transcoder.verify import MASTER, verify
+from transcoder.status import Status
+from transcoder.unsound import Unsound
+from transcoder.workshop import Workshop, check_room
 
-log = structlog.get_logger(__name__)
-
-# Raw and cut renditions lie side by side for a while, and others write to the disk too.
-_ROOM_FACTOR = 1.3
-_ROOM_BYTES = 256 << 20
+# Formats whose index leads to the key frame before any instant: only those are worth cutting into chunks.
+_INDEXED = frozenset({"mov", "matroska"})
 
 
-@dataclass(slots=True)
-class Status:
-    """What the lease shows: changed by the attempt, read by whoever renews."""
+async def perform(attempt: Attempt, shop: Workshop, status: Status) -> Finished | Split | None:
+    """Does the work: Finished, Split (the job is to become pieces), or None for a piece that is in the store.
 
-    stage: str = "probing"
-    percent: float = 0.0
-    eta_s: int | None = None
-
-    def encoded(self, progress: Progress) -> None:
-        """The encoder moved."""
-        self.percent = max(self.percent, progress.percent)
-        self.eta_s = progress.eta_s(time.monotonic())
-
-    def enter(self, stage: str, share: float) -> None:
-        """A new stage begins with `share` of the whole job done."""
-        self.stage, self.percent = stage, max(self.percent, 100 * share)
-
-
-async def perform(
-    attempt: Attempt, store: ObjectStore, scratch: Path, configured_ffmpeg: Path | None, status: Status
-) -> Finished:
-    """Does the work. Raises Refusal (not to be tried again) or Transient; on return the objects are in the store."""
+    Raises Refusal (not to be tried again) or Transient.
+    """
     try:
-        exe = encoder.executable(configured_ffmpeg)
-        with attempt_folder(scratch, attempt.task_id, attempt.fence) as folder:
+        with attempt_folder(shop.scratch, attempt.task_id, attempt.fence) as folder:
             for prefix in attempt.earlier_prefixes:
-                await withdraw(store, prefix)
-            path = await _fetch(attempt, store, folder)
-            source = await probe(path)
-            wanted = plan(source)
-            _check_room(scratch, wanted)
-            raw, out = folder / "raw", folder / "out"
-            raw.mkdir()
-            status.enter("encoding", 0.01)
-            await _encode(exe, path, source, wanted, raw, status)
-            status.enter("verifying", ENCODE_SHARE)
-            generation = await _assemble(source, wanted, raw, out, attempt.language)
-            await check_generation(exe, generation, source.duration_s)
-            status.enter("publishing", 0.95)
-            manifest = await publish(
-                store, out, attempt.store_prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
-            )
-            return _finished(generation, manifest, store, attempt.store_prefix)
+                await withdraw(shop.store, prefix)
+            match attempt.kind:
+                case "transcode":
+                    return await _transcode(attempt, shop, folder, status)
+                case "encode":
+                    await pieces.encode_chunk(attempt, shop, folder, status)
+                case "audio":
+                    await pieces.encode_sound(attempt, shop, folder, status)
+                case "stitch":
+                    return await _stitch(attempt, shop, folder, status)
+            return None
     except Unsound as unsound:
         # What was made is sound; what the store gave back is not.
-        raise Transient(Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound))) from unsound
+        raise Transient(Refusal(errors.VERIFY_FAILED, told(unsound), details=str(unsound))) from unsound
     except StoreDown as error:
         raise Transient(
             Refusal(errors.UNAVAILABLE, "The object store cannot be reached.", details=str(error))
@@ -93,100 +65,68 @@ async def perform(
         raise Transient(Refusal(code, details=str(error))) from error
 
 
-async def _fetch(attempt: Attempt, store: ObjectStore, folder: Path) -> Path:
-    if store.provider == "file":
-        path = Path(store.url.removeprefix("file://")) / attempt.storage_key
-    else:
-        if free_bytes(folder) < attempt.size_bytes * _ROOM_FACTOR + _ROOM_BYTES:
-            raise Transient(Refusal(errors.DISK_FULL))
-        path = folder / "source"
-        try:
-            await store.fetch_to(attempt.storage_key, path)
-        except ObjectMissing as error:
-            raise Refusal(errors.NOT_MEDIA, "The uploaded file is no longer in the store.") from error
-    if not await asyncio.to_thread(path.is_file):
-        raise Refusal(errors.NOT_MEDIA, "The uploaded file is no longer in the store.")
-    return path
+async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> Finished | Split:
+    """A short film from beginning to end; a long one is only looked at, and becomes pieces."""
+    async with shop.source(attempt) as path:
+        source = await probe(path)
+        wanted = plan(source)
+        check_room(shop.scratch, wanted, wanted.duration)
+        if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
+            shared = msgspec.json.encode(Shared(source, shop.chunk_s)).decode()
+            return Split(len(chunks), bool(wanted.sounds or source.text), shared)
+        raw = folder / "raw"
+        raw.mkdir()
+        status.enter("encoding", 0.01)
+        total_s = float(wanted.duration)
+        gains_db = await pieces.measure_gains(shop.exe, path, source, raw)
+        argv = encode.ladder_argv(shop.exe, path, source, wanted, raw, gains_db)
+        await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
+        await pieces.extract_text(shop.exe, path, source, raw, total_s)
+    return await _finish(attempt, shop, source, wanted, folder, 1, status)
 
 
-def _check_room(scratch: Path, wanted: Plan) -> None:
-    bps = sum(rung.max_bps for rung in wanted.rungs) + sum(sound.bps for sound in wanted.sounds)
-    need = 2 * bps / 8 * float(wanted.duration) * _ROOM_FACTOR + _ROOM_BYTES
-    free = free_bytes(scratch)
-    if free < need:
-        text = f"Encoding needs {need / 1e9:.1f} GB of scratch space; {free / 1e9:.1f} GB are free."
-        raise Transient(Refusal(errors.DISK_FULL, text))
+async def _stitch(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> Finished:
+    """Joins the pieces of a long film."""
+    shared = pieces.read_shared(attempt)
+    wanted = plan(shared.source)
+    check_room(shop.scratch, wanted, wanted.duration)
+    status.enter("assembling", 0.0)
+    await pieces.collect(attempt, shop, folder / "raw", lambda share: status.enter("assembling", 0.4 * share))
+    chunks = len(decide_chunks(wanted, shared.chunk_s))
+    return await _finish(attempt, shop, shared.source, wanted, folder, chunks, status)
 
 
-async def _encode(exe: Path, path: Path, source: Source, wanted: Plan, raw: Path, status: Status) -> None:
-    total_s = float(wanted.duration)
-    await encoder.encode(
-        encode.ladder_argv(exe, path, source, wanted, raw), total_s, status.encoded, reads=[path], writes=raw
+async def _finish(
+    attempt: Attempt, shop: Workshop, source: Source, wanted: Plan, folder: Path, chunks: int, status: Status
+) -> Finished:
+    """From raw files to a generation in the store: packaged, checked, uploaded, read back."""
+    status.enter("verifying", ENCODE_SHARE)
+    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language)
+    await check_generation(shop.exe, generation, source.duration_s)
+    status.enter("publishing", 0.95)
+    prefix = attempt.store_prefix
+    manifest = await publish(
+        shop.store, generation.folder, prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
     )
-    if wanted.grid is None:
-        return
-    await encoder.run(encode.stills_argv(exe, wanted, raw), total_s, reads=[raw], writes=raw)
-    if source.text:
-        try:
-            await encoder.run(encode.text_argv(exe, path, source, raw), total_s, reads=[path], writes=raw)
-        except Refusal as refusal:
-            # A film is worth showing without its subtitles; which were lost is in the log.
-            log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
-            for number in range(len(source.text)):
-                encode.text_file(raw, number).unlink(missing_ok=True)
+    return _finished(generation, manifest, shop, prefix)
 
 
-async def measure_gains(exe: Path, path: Path, source: Source, work: Path) -> tuple[float, ...]:
-    """The gain in dB that each track of the source needs; none where it cannot be measured."""
-    gains_db = []
-    for track in source.audio:
-        try:
-            said = await encoder.run(measure_argv(exe, path, track.index), source.duration_s, reads=[path], writes=work)
-        except Refusal as refusal:
-            log.warning("loudness_not_measured", track=track.index, why=refusal.details)
-            said = ""
-        found = read_summary(said)
-        gains_db.append(found.gain_db if found else 0.0)
-    return tuple(gains_db)
-
-
-async def _assemble(source: Source, wanted: Plan, raw: Path, out: Path, language: str | None) -> Generation:
+async def _assemble(
+    exe: Path, source: Source, wanted: Plan, folder: Path, chunks: int, language: str | None
+) -> Generation:
+    raw, out = folder / "raw", folder / "out"
     try:
-        return await asyncio.to_thread(assemble, source, wanted, raw, out, language)
+        generation = await asyncio.to_thread(assemble, source, wanted, raw, out, language, chunks)
     except Mp4Error as error:
         raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
+    if wanted.grid is not None:
+        argv = encode.stills_argv(exe, wanted, out, raw)
+        await encoder.run(argv, float(wanted.duration), reads=[out], writes=raw)
+    return await asyncio.to_thread(add_stills, generation, wanted, raw)
 
 
-async def check_generation(exe: Path, generation: Generation, source_s: float) -> None:
-    """Every rule, then a whole decode. Raises Refusal that names the rule and the rendition."""
-    folder = generation.folder
-    try:
-        await asyncio.to_thread(verify, folder, generation.duration, source_s)
-        said = await _decode(exe, folder / MASTER, generation)
-        if said:
-            # Which rendition it was is worth a second decode of each, now that nothing will be published.
-            for rendition in generation.renditions:
-                if rendition.kind != "subtitles" and (found := await _decode(exe, folder / rendition.path, generation)):
-                    raise Unsound(Rule.DECODE, rendition.path, found)
-            raise Unsound(Rule.DECODE, MASTER, said)
-    except Unsound as unsound:
-        raise Refusal(errors.VERIFY_FAILED, _told(unsound), details=str(unsound)) from unsound
-
-
-async def _decode(exe: Path, playlist: Path, generation: Generation) -> str:
-    argv = encode.decode_argv(exe, playlist)
-    said = await encoder.run(argv, float(generation.duration), reads=[generation.folder], writes=generation.folder)
-    return said[-500:]
-
-
-def _told(unsound: Unsound) -> str:
-    """For whoever uploaded it: the decoder's own words name folders of ours."""
-    problem = "its decoder complains" if unsound.rule is Rule.DECODE else unsound.problem
-    return f"{errors.VERIFY_FAILED.message} Rule {unsound.rule} of {unsound.rendition}: {problem}."
-
-
-def _finished(generation: Generation, manifest: Manifest, store: ObjectStore, prefix: str) -> Finished:
-    poster = None
+def _finished(generation: Generation, manifest: Manifest, shop: Workshop, prefix: str) -> Finished:
+    poster, store = None, shop.store
     if generation.has_poster:
         size_bytes, digest = manifest.objects[POSTER]
         poster = Poster(size_bytes, f"sha256:{digest}", store.provider, store.bucket, f"{prefix}/{POSTER}")

@@ -22,6 +22,7 @@ EXIT_TOO_MANY_ERRORS = 69
 POSTER_AT = Fraction(1, 10)
 POSTER_LONG_SIDE_PX = 1280
 # An index may name a key frame that is shown a little after it is decoded.
+_OURS = {"protocol_whitelist": "file", "format_whitelist": "hls,mov,webvtt"}
 SEEK_MARGIN_S = Fraction(1)
 
 
@@ -61,8 +62,8 @@ def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, 
     assert plan.grid is not None
     first_s = chunk.first / plan.grid.rate
     begin_s = max(Fraction(0), first_s - SEEK_MARGIN_S)
-    until_s = chunk.frames / plan.grid.rate + (first_s - begin_s) + SEEK_MARGIN_S
-    options: dict[str, Any] = {"reinit_filter:v": 0, "t": f"{float(until_s):.6f}"}
+    # No `t`: it would count from the key frame before, and so end the chunk early. The last `trim` ends the run.
+    options: dict[str, Any] = {"reinit_filter:v": 0}
     if begin_s > 0:
         options |= {"ss": f"{float(begin_s):.6f}", "noaccurate_seek": None}
     outputs = _video_outputs(given(path, **options), source.video, plan, folder, chunk)
@@ -132,20 +133,24 @@ def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path) -> Any:
     )
 
 
-def stills_argv(exe: Path, plan: Plan, folder: Path) -> list[str]:
-    """Poster and thumbnails, from key frames of what was just encoded: minutes less than decoding the source for them.
+def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
+    """Poster and thumbnails into `folder`, from key frames of the packaged generation `out`: minutes less than from the source.
 
     A run of its own: ffmpeg reports no progress before each of its outputs has begun, and a sheet begins at the end.
     """
     assert plan.grid is not None
     gop, rate = plan.grid.gop, plan.grid.rate
     at_s = float(plan.grid.frames // gop * POSTER_AT // 1 * gop / rate)
-    top = ffmpeg.input(str(video_file(folder, plan.rungs[0])), ss=f"{at_s:.3f}", protocol_whitelist="file")
+    top = ffmpeg.input(str(_packaged(out, plan.rungs[0])), ss=f"{at_s:.3f}", **_OURS)
     outputs = [_picture(top.video.filter("scale", *_poster_size()), folder / "poster.jpg")]
     if plan.sprite is not None:
-        low = ffmpeg.input(str(video_file(folder, plan.rungs[-1])), skip_frame="nokey", protocol_whitelist="file")
+        low = ffmpeg.input(str(_packaged(out, plan.rungs[-1])), skip_frame="nokey", **_OURS)
         outputs.append(_picture(_sheet(low.video, plan.sprite, gop), folder / "sprite.jpg"))
     return compile_argv(exe, outputs)
+
+
+def _packaged(out: Path, rung: Rung) -> Path:
+    return out / f"video/{rung.lines}p/playlist.m3u8"
 
 
 def _sheet(key_frames: Any, sprite: Sprite, gop: int) -> Any:
@@ -184,7 +189,7 @@ def text_argv(exe: Path, path: Path, source: Source, folder: Path) -> list[str]:
 
 def decode_argv(exe: Path, playlist: Path) -> list[str]:
     """Decodes every rendition of a finished playlist and writes nothing; silence on stderr means it is sound."""
-    film = ffmpeg.input(str(playlist), protocol_whitelist="file", format_whitelist="hls,mov,webvtt")
+    film = ffmpeg.input(str(playlist), **_OURS)
     return compile_argv(exe, [ffmpeg.output(film, "-", **{"f": "null", "map": "0", "c:s": "copy"})])
 
 

@@ -5,8 +5,9 @@ The cuts follow from the samples, never from what the encoder was asked for, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -49,45 +50,74 @@ class _Raw:
                 yield fragment, start + fragment.data_offset
 
 
-def package_video(raw_path: Path, folder: Path, gops_per_segment: int) -> Packaged:
-    """Cuts a picture: the encoder's fragments are its groups of pictures. Raises Mp4Error."""
-    folder.mkdir(parents=True)
+def count_samples(raw_path: Path) -> int:
+    """How many pictures or frames of sound an encoder's file holds. Raises Mp4Error."""
     with raw_path.open("rb") as file:
-        raw = _open(file, raw_path)
-        shift = max((-sample.cts for fragment, _ in raw.fragments() for sample in fragment.samples), default=0)
-        track = _write_init(folder, raw.moov, max(0, shift))
-        segments: list[Piece] = []
-        key_frames: list[Piece] = []
-        groups: list[tuple[Fragment, int]] = []
-        sequence, decode_time = 0, 0
+        return sum(len(fragment.samples) for fragment, _ in _open(file, raw_path).fragments())
 
-        def flush() -> None:
-            nonlocal sequence, decode_time
-            name, offset = f"{len(segments)}.m4s", len(STYP)
-            with (folder / name).open("wb") as out:
-                out.write(STYP)
-                lasting = 0
-                for group, at in groups:
-                    sequence += 1
-                    head = fragment_head(sequence, track.track_id, decode_time, group.samples, max(0, shift))
-                    out.write(head)
-                    _copy(file, at, sum(s.size for s in group.samples), out)
-                    length = len(head) + group.samples[0].size
-                    key_frames.append(Piece(name, Fraction(group.duration, track.timescale), length, (length, offset)))
-                    offset = out.tell()
-                    decode_time += group.duration
-                    lasting += group.duration
-            segments.append(Piece(name, Fraction(lasting, track.timescale), offset))
-            groups.clear()
 
-        for fragment, at in raw.fragments():
-            _check_group(fragment, decode_time + sum(g.duration for g, _ in groups))
-            groups.append((fragment, at))
-            if len(groups) == gops_per_segment:
-                flush()
-        if groups:
-            flush()
-    return Packaged(track, tuple(segments), tuple(key_frames), Fraction(decode_time, track.timescale))
+def package_video(raw_paths: Sequence[Path], folder: Path, gops_per_segment: int) -> Packaged:
+    """Cuts a picture, made in one file or in chunks that follow one another. Raises Mp4Error.
+
+    The encoder's fragments are its groups of pictures. All chunks share one init segment and one shift of composition times,
+    so a chunk may begin only where a segment begins.
+    """
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        raws = [_open(stack.enter_context(path.open("rb")), path) for path in raw_paths]
+        early = (-sample.cts for raw in raws for fragment, _ in raw.fragments() for sample in fragment.samples)
+        shift = max(0, max(early, default=0))
+        track = _write_init(folder, raws[0].moov, shift)
+        for raw, path in zip(raws, raw_paths, strict=True):
+            if init_segment(raw.moov, shift) != init_segment(raws[0].moov, shift):
+                raise Mp4Error(f"{path.parent.name}/{path.name} is encoded otherwise than the first chunk")
+        cutter = _Cutter(folder, track, shift)
+        for number, raw in enumerate(raws):
+            began, waiting = cutter.decode_time, 0
+            for fragment, at in raw.fragments():
+                _check_group(fragment, cutter.decode_time - began + waiting)
+                cutter.groups.append((raw.file, fragment, at))
+                waiting += fragment.duration
+                if len(cutter.groups) == gops_per_segment:
+                    cutter.flush()
+                    waiting = 0
+            if cutter.groups and number + 1 < len(raws):
+                raise Mp4Error(f"chunk {number} ends within a segment")
+        if cutter.groups:
+            cutter.flush()
+    duration = Fraction(cutter.decode_time, track.timescale)
+    return Packaged(track, tuple(cutter.segments), tuple(cutter.key_frames), duration)
+
+
+@dataclass(slots=True)
+class _Cutter:
+    """Writes segment after segment; `groups` are those that the next one will hold."""
+
+    folder: Path
+    track: Track
+    shift: int
+    segments: list[Piece] = field(default_factory=list)
+    key_frames: list[Piece] = field(default_factory=list)
+    groups: list[tuple[BinaryIO, Fragment, int]] = field(default_factory=list)
+    sequence: int = 0
+    decode_time: int = 0
+
+    def flush(self) -> None:
+        name, offset, began = f"{len(self.segments)}.m4s", len(STYP), self.decode_time
+        timescale = self.track.timescale
+        with (self.folder / name).open("wb") as out:
+            out.write(STYP)
+            for file, group, at in self.groups:
+                self.sequence += 1
+                head = fragment_head(self.sequence, self.track.track_id, self.decode_time, group.samples, self.shift)
+                out.write(head)
+                _copy(file, at, sum(s.size for s in group.samples), out)
+                length = len(head) + group.samples[0].size
+                self.key_frames.append(Piece(name, Fraction(group.duration, timescale), length, (length, offset)))
+                offset = out.tell()
+                self.decode_time += group.duration
+        self.segments.append(Piece(name, Fraction(self.decode_time - began, timescale), offset))
+        self.groups.clear()
 
 
 def package_audio(raw_path: Path, folder: Path, segment: Fraction) -> Packaged:

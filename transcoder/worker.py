@@ -19,14 +19,16 @@ import structlog
 from core import dispatch, errors
 from core.database import Database, DatabaseDown, Tx
 from core.domain import media_tasks
-from core.domain.media_tasks import Attempt, Finished
+from core.domain.media_tasks import Attempt, Finished, Split
 from core.errors import Refusal
-from core.objects import ObjectStore
+from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
-from transcoder.attempt import Status, perform
+from transcoder.attempt import perform
 from transcoder.encoder import Transient
 from transcoder.publish import withdraw
 from transcoder.scratch import sweep
+from transcoder.status import Status
+from transcoder.workshop import DEFAULT_CHUNK_S, Workshop
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -52,12 +54,18 @@ class Worker:
     """Handles task ids, at most `slots` at a time, until `stop` is called."""
 
     def __init__(
-        self, database: Database, store: ObjectStore, scratch: Path, *, ffmpeg: Path | None = None, slots: int = 1
+        self,
+        database: Database,
+        store: ObjectStore,
+        scratch: Path,
+        *,
+        ffmpeg: Path | None = None,
+        slots: int = 1,
+        chunk_s: int = DEFAULT_CHUNK_S,
     ) -> None:
         self._database = database
         self._store = store
-        self._scratch = scratch
-        self._ffmpeg = ffmpeg
+        self._shop = Workshop(store, scratch, ffmpeg, chunk_s)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False
@@ -71,11 +79,9 @@ class Worker:
         """Takes no more tasks; those in hand go on."""
         self._is_finishing = True
 
-    async def handle(self, task_id: UUID) -> None:
+    async def handle(self, tenant_id: UUID, task_id: UUID) -> None:
         """What a message means: look at the task, and do what is to be done. Never raises what a retry can mend."""
-        viewer = await self._find(task_id)
-        if viewer is None:
-            return
+        viewer = service(tenant_id)
         try:
             async with asyncio.timeout(SLOT_WAIT_S):
                 await self._slots.acquire()
@@ -98,13 +104,14 @@ class Worker:
 
     async def look_after(self) -> None:
         """Until `stop`: wakes tasks of dead workers, and sweeps their scratch once at the start."""
-        removed = await asyncio.to_thread(sweep, self._scratch)
+        removed = await asyncio.to_thread(sweep, self._shop.scratch)
         if removed:
             log.info("scratch_swept", folders=removed)
         while not self._stopping.is_set():
             try:
                 await self._rescue()
-            except (DatabaseDown, Refusal) as error:
+                await self._tidy()
+            except (DatabaseDown, Refusal, StoreDown) as error:
                 log.warning("rescue_failed", error=str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCUE_S):
@@ -117,31 +124,31 @@ class Worker:
             if count:
                 log.info("tasks_woken", count=count, tenant=str(viewer.tenant_id))
 
+    async def _tidy(self) -> None:
+        """Pieces of jobs that have ended, also of those whose worker did not live to see it; and sources nobody reads."""
+        await self._shop.let_go()
+        for viewer in await self._viewers():
+            async with self._database.transaction(viewer) as tx:
+                jobs = await media_tasks.leftovers(tx)
+            for job_id in jobs:
+                await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
+                async with self._database.transaction(viewer) as tx:
+                    await media_tasks.forget_leftovers(tx, job_id)
+
     async def _viewers(self) -> list[Viewer]:
         async with self._database.transaction(service()) as tx:
             return [service(tenant_id) for tenant_id in await media_tasks.tenants(tx)]
 
-    async def _find(self, task_id: UUID) -> Viewer | None:
-        """Who sees the task: a message does not name its tenant."""
-        try:
-            for viewer in await self._viewers():
-                async with self._database.transaction(viewer) as tx:
-                    if await media_tasks.has_task(tx, task_id):
-                        return viewer
-        except (DatabaseDown, Refusal) as error:
-            log.warning("task_not_looked_up", task=str(task_id), error=str(error))
-        return None
-
     async def _pass_on(self, viewer: Viewer, task_id: UUID) -> None:
         try:
             async with self._database.transaction(viewer) as tx:
-                await dispatch.enqueue_task(tx, task_id)
+                await dispatch.enqueue_task(tx, viewer.tenant_id, task_id)
         except DatabaseDown as error:
             log.warning("task_not_passed_on", task=str(task_id), error=str(error))
 
     async def _run(self, viewer: Viewer, attempt: Attempt) -> None:
         logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
-        logger.info("attempt_begins", attempt=attempt.attempts, file=attempt.file_name)
+        logger.info("attempt_begins", kind=attempt.kind, chunk=attempt.chunk_no, attempt=attempt.attempts)
         status = Status()
         try:
             done = await self._work(viewer, attempt, status)
@@ -162,11 +169,11 @@ class Worker:
             logger.exception("attempt_broke")
             await self._again_later(viewer, attempt, Refusal(errors.INTERNAL))
         else:
-            await self._publish(viewer, attempt, done)
+            await self._end(viewer, attempt, done)
 
-    async def _work(self, viewer: Viewer, attempt: Attempt, status: Status) -> Finished:
+    async def _work(self, viewer: Viewer, attempt: Attempt, status: Status) -> Finished | Split | None:
         """The attempt beside its lease: whichever ends first decides; the other is ended and waited for."""
-        doing = asyncio.create_task(perform(attempt, self._store, self._scratch, self._ffmpeg, status))
+        doing = asyncio.create_task(perform(attempt, self._shop, status))
         keeping = asyncio.create_task(self._keep(viewer, attempt, status))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -197,14 +204,26 @@ class Worker:
             if answer == "cancel":
                 raise Refusal(errors.CANCELLED)
 
-    async def _publish(self, viewer: Viewer, attempt: Attempt, done: Finished) -> None:
-        """One step makes the objects visible. Only a clear no removes them: a commit may lose its answer."""
+    async def _end(self, viewer: Viewer, attempt: Attempt, done: Finished | Split | None) -> None:
+        """One step makes the result count. Only a clear no removes objects: a commit may lose its answer."""
         logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
-        if await self._try(viewer, lambda tx: media_tasks.finish(tx, attempt, done)):
-            logger.info("published", duration_ms=done.duration_ms, size_bytes=done.size_bytes)
-        else:
+
+        async def count(tx: Tx) -> bool:
+            match done:
+                case Split():
+                    return await media_tasks.split(tx, attempt, done)
+                case Finished():
+                    return await media_tasks.finish(tx, attempt, done)
+                case None:
+                    return await media_tasks.finish_piece(tx, attempt)
+
+        if not await self._try(viewer, count):
             await withdraw(self._store, attempt.store_prefix)
             logger.warning("lease_lost_at_the_end")
+        elif isinstance(done, Finished):
+            logger.info("published", duration_ms=done.duration_ms, size_bytes=done.size_bytes)
+        else:
+            logger.info("piece_done", kind=attempt.kind, chunk=attempt.chunk_no, pieces=done.chunks if done else None)
 
     async def _again_later(self, viewer: Viewer, attempt: Attempt, refusal: Refusal) -> None:
         if attempt.is_last:
@@ -215,7 +234,7 @@ class Worker:
         await self._try(
             viewer,
             lambda tx: media_tasks.give_back(
-                tx, attempt, delay_s=delay_s, refund=False, why=refusal.code, message=message
+                tx, attempt, delay_s=delay_s, refund=False, why=refusal.code, message=message, details=refusal.details
             ),
         )
 

@@ -16,10 +16,10 @@ from uuid import UUID
 
 import msgspec
 
-from core import dispatch, errors
+from core import errors
 from core.database import Tx
 from core.domain.context import Context, Table
-from core.domain.media_tasks import end_badly
+from core.domain.media_tasks import end_job, queue_tasks
 from core.errors import Refusal, bad_field
 from core.ids import uuid7
 from core.queries import load
@@ -33,8 +33,8 @@ TABLES = (
     Table("renditions"),
     Table("text_tracks", verbs=frozenset({"read", "update", "delete"}), updatable=frozenset({"label", "is_default"})),
     Table("files", verbs=frozenset({"read", "delete"})),
-    Table("transcode_jobs"),
-    Table("transcode_tasks", hidden=frozenset({"output_key"})),
+    Table("transcode_jobs", hidden=frozenset({"source"})),
+    Table("transcode_tasks", hidden=frozenset({"output_key", "error_details"})),
 )
 
 # -------------------------------------------------------------------------------------------------------------- STATES
@@ -63,6 +63,10 @@ STATES: Mapping[str, Mapping[str, frozenset[str]]] = {
 }
 
 # ------------------------------------------------------------------------------------------------------------- records
+
+# A clip is done in the time that a film takes to begin.
+SHORT_BYTES = 64 << 20
+SHORT_BONUS = 50
 
 CONTENT_TYPES = frozenset({"MOVIE", "EPISODE", "MUSIC", "LESSON", "PODCAST_EPISODE", "LIVE_RECORDING"})
 
@@ -152,11 +156,11 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
         SQL["content_insert"], content_id, title.title.strip(), title.description, title.content_type, file.file_id,
         title.language, title.is_free,
     )  # fmt: skip
-    await _enqueue_job(tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id)
+    await _enqueue_job(tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id, file.size_bytes)
     return Submitted(content_id, file.file_id, job_id)
 
 
-async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0) -> Submitted:
+async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0, publish: bool = False) -> Submitted:
     """Encodes the content's file once more; the old generation plays until the new one is whole. Raises Refusal."""
     row = await tx.one(SQL["content_for_again"], content_id)
     if row is None:
@@ -166,17 +170,25 @@ async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0) -> Submit
     if row["is_busy"]:
         raise Refusal(errors.CONFLICT, "This title is already being encoded.")
     job_id = uuid7()
-    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, False, None)
+    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, publish, None, row["size"])
     return Submitted(content_id, row["file_id"], job_id)
 
 
 async def _enqueue_job(
-    tx: Tx, job_id: UUID, content_id: UUID, file_id: UUID, priority: int, publish: bool, created_by: UUID | None
+    tx: Tx,
+    job_id: UUID,
+    content_id: UUID,
+    file_id: UUID,
+    priority: int,
+    publish: bool,
+    created_by: UUID | None,
+    size_bytes: int,
 ) -> None:
     task_id = uuid7()
-    await tx.run(SQL["job_insert"], job_id, content_id, file_id, priority, publish, created_by)
+    tenant_id = await tx.value(SQL["job_insert"], job_id, content_id, file_id, priority, publish, created_by)
     await tx.run(SQL["task_insert"], task_id, job_id)
-    await dispatch.enqueue_task(tx, task_id, priority=priority)
+    bonus = SHORT_BONUS if size_bytes < SHORT_BYTES else 0
+    await queue_tasks(tx, tenant_id, priority, [(task_id, bonus)])
 
 
 # ----------------------------------------------------------------------------------------------- COMMANDS and HANDLERS
@@ -195,6 +207,12 @@ class CancelEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     job_id: UUID
 
 
+class RetryEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Begin a failed or cancelled job anew, as it was asked for."""
+
+    job_id: UUID
+
+
 async def do_encode_again(command: EncodeAgain, tx: Tx, now: datetime) -> dict[str, object]:
     """Answers {job_id}. Raises Refusal when there is no such title, no file, or a job is open."""
     submitted = await submit_again(tx, command.content_id, priority=command.priority)
@@ -206,21 +224,40 @@ async def do_cancel_encoding(command: CancelEncoding, tx: Tx, now: datetime) -> 
     row = await tx.one(SQL["job_lock_cancel"], command.job_id)
     if row is None:
         raise Refusal(errors.NOT_FOUND, "There is no such job.")
-    if row["state"] == "running":
-        await tx.run(SQL["task_ask_cancel"], row["task_id"])
-        return {"state": "cancelling"}
-    if row["state"] != "queued":
+    if row["state"] not in ("queued", "running"):
         raise Refusal(errors.ILLEGAL_MOVE, f"The job has already ended: {row['state']}.")
-    ending = {"id": row["task_id"], "job_id": command.job_id, "generation_id": row["generation_id"]}
-    await end_badly(tx, ending, "cancelled", errors.CANCELLED.code, errors.CANCELLED.message)
+    if row["is_worked_on"]:
+        await tx.run(SQL["job_ask_cancel"], command.job_id)
+        return {"state": "cancelling"}
+    await end_job(
+        tx, command.job_id, row["generation_id"], "cancelled", errors.CANCELLED.code, errors.CANCELLED.message
+    )
     return {"state": "cancelled"}
 
 
-COMMANDS: Mapping[str, type[msgspec.Struct]] = {"encode_again": EncodeAgain, "cancel_encoding": CancelEncoding}
+async def do_retry_encoding(command: RetryEncoding, tx: Tx, now: datetime) -> dict[str, object]:
+    """Answers {job_id}, a new job on the same file. Raises Refusal when the job has not failed, or the title is busy."""
+    row = await tx.one(SQL["job_for_retry"], command.job_id)
+    if row is None:
+        raise Refusal(errors.NOT_FOUND, "There is no such job.")
+    if row["state"] not in ("failed", "cancelled"):
+        raise Refusal(
+            errors.ILLEGAL_MOVE, f"Only a failed or cancelled job is tried again; this one is {row['state']}."
+        )
+    again = await submit_again(tx, row["content_id"], priority=row["priority"], publish=row["publish_when_done"])
+    return {"job_id": again.job_id}
+
+
+COMMANDS: Mapping[str, type[msgspec.Struct]] = {
+    "encode_again": EncodeAgain,
+    "cancel_encoding": CancelEncoding,
+    "retry_encoding": RetryEncoding,
+}
 
 HANDLERS: Mapping[type[msgspec.Struct], Callable[[Any, Tx, datetime], Awaitable[dict[str, object]]]] = {
     EncodeAgain: do_encode_again,
     CancelEncoding: do_cancel_encoding,
+    RetryEncoding: do_retry_encoding,
 }
 
 CONTEXT = Context("media", TABLES, STATES)

@@ -14,10 +14,11 @@ VALUES ($1, coalesce($2::uuid, '00000000-0000-7000-8000-000000000002'), $3, $3, 
 -- Where a file's bytes lie.
 INSERT INTO storage (file_id, storage_provider, bucket, storage_key) VALUES ($1, $2, $3, $4)
 
--- name: job_insert none
--- A job of one task waits for a worker.
+-- name: job_insert value
+-- A job of one task waits for a worker; its tenant.
 INSERT INTO transcode_jobs (id, content_id, file_id, priority, publish_when_done, created_by)
 VALUES ($1, $2, $3, $4, $5, coalesce($6::uuid, app_user_id(), '00000000-0000-7000-8000-000000000002'))
+RETURNING tenant_id
 
 -- name: task_insert none
 -- The job's one piece of work.
@@ -25,15 +26,20 @@ INSERT INTO transcode_tasks (id, job_id, kind) VALUES ($1, $2, 'transcode')
 
 -- name: content_for_again one
 -- The content to encode again (locked, so that two askers are told apart), its file, and whether a job is open on it.
-SELECT c.id, c.file_id,
+SELECT c.id, c.file_id, coalesce((SELECT f.size FROM files f WHERE f.id = c.file_id), 0) AS size,
        EXISTS (SELECT FROM transcode_jobs j WHERE j.content_id = c.id AND j.state IN ('queued', 'running')) AS is_busy
 FROM contents c WHERE c.id = $1 FOR UPDATE OF c
 
 -- name: job_lock_cancel one
--- The open task of a job that is to be cancelled.
-SELECT j.state::text, t.id AS task_id, j.generation_id
-FROM transcode_jobs j JOIN transcode_tasks t ON t.job_id = j.id WHERE j.id = $1 FOR UPDATE OF j, t
+-- A job that is to be cancelled, and whether a worker must be told first. Tasks are not locked: whoever holds one wants the job next.
+SELECT j.state::text, j.generation_id,
+       EXISTS (SELECT FROM transcode_tasks t WHERE t.job_id = j.id AND t.state = 'running' AND t.lease_until > now()) AS is_worked_on
+FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j
 
--- name: task_ask_cancel none
--- The worker reads this with its next renewal.
-UPDATE transcode_tasks SET cancel_requested = true WHERE id = $1
+-- name: job_ask_cancel none
+-- Every worker on it reads this with its next renewal.
+UPDATE transcode_jobs SET cancel_requested = true WHERE id = $1
+
+-- name: job_for_retry one
+-- A job as it was asked for.
+SELECT j.state::text, j.content_id, j.priority, j.publish_when_done FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j

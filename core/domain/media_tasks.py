@@ -7,7 +7,7 @@ a worker that lost its lease. Knows nothing of ffmpeg, of folders or of object s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -22,6 +22,22 @@ SQL = load("core.domain", "media_tasks.sql")
 
 # Outlives a few missed renewals; ends before PgQueuer hands a dead worker's message on (dispatch.HEARTBEAT_TIMEOUT).
 LEASE_S = 8.0
+# What is nearly whole is finished first, and a film's beginning before its end.
+STITCH_BONUS = 200
+FIRST_BONUS = 100
+_STEP = 100_000
+
+
+Kind = Literal["transcode", "encode", "audio", "stitch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """An encoded piece in the store: below `key` lie the raw files of one chunk, or of all sounds and subtitles."""
+
+    kind: str
+    chunk_no: int | None
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +53,14 @@ class Attempt:
     file_name: str
     size_bytes: int
     storage_key: str
-    generation_number: int
     store_prefix: str
+    job_id: UUID
+    kind: Kind = "transcode"
+    chunk_no: int | None = None
+    source: str | None = None
+    """What the first task found out, for the others: its JSON, as it wrote it."""
+    pieces: tuple[Piece, ...] = ()
+    """What a stitch joins."""
 
     @property
     def is_last(self) -> bool:
@@ -50,6 +72,15 @@ class Attempt:
         """Where earlier attempts at the same generation may have left objects."""
         stem = self.store_prefix.rpartition("-")[0]
         return tuple(f"{stem}-{fence}" for fence in range(1, self.fence))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found."""
+
+    chunks: int
+    has_sound: bool
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +141,6 @@ def decide_turn(state: str, *, is_held: bool, attempts: int, max_attempts: int, 
     return "take" if attempts < max_attempts else "spent"
 
 
-async def has_task(tx: Tx, task_id: UUID) -> bool:
-    """Whether the task is visible in this tenant."""
-    return bool(await tx.value(SQL["task_exists"], task_id))
-
-
 async def tenants(tx: Tx) -> list[UUID]:
     """Every tenant's id."""
     return [row["id"] for row in await tx.many(SQL["tenant_ids"])]
@@ -132,23 +158,100 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     if turn == "leave":
         return None
     if turn != "take":
-        code = errors.CANCELLED if turn == "cancel" else errors.ATTEMPTS_SPENT
-        last = f" The last one: {row['error_message']}" if turn == "spent" and row["error_message"] else ""
-        await end_badly(tx, row, "cancelled" if turn == "cancel" else "failed", code.code, code.message + last)
+        await _decline(tx, row, turn)
         return None
     fence = await tx.value(SQL["task_take"], task_id, owner, LEASE_S)
-    content = await tx.one(SQL["content_lock"], row["content_id"])
     source = await tx.one(SQL["source_get"], row["file_id"])
+    assert source is not None  # by foreign key
+    language, prefix = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}"
+    pieces: tuple[Piece, ...] = ()
+    if row["kind"] in ("transcode", "stitch"):
+        language, prefix = await _allot(tx, row, fence)
+    if row["kind"] == "stitch":
+        found = await tx.many(SQL["pieces_get"], row["job_id"])
+        pieces = tuple(Piece(p["kind"], p["chunk_no"], p["output_key"]) for p in found)
+    return Attempt(
+        task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
+        source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
+    )  # fmt: skip
+
+
+def pieces_prefix(job_id: UUID) -> str:
+    """Below which a job's encoded pieces lie until they are joined."""
+    return f"pieces/{job_id}"
+
+
+async def _decline(tx: Tx, row: Row, turn: Turn) -> None:
+    code = errors.CANCELLED if turn == "cancel" else errors.ATTEMPTS_SPENT
+    last = f" The last one: {row['error_message']}" if turn == "spent" and row["error_message"] else ""
+    await end_badly(tx, row, "cancelled" if turn == "cancel" else "failed", code.code, code.message + last)
+
+
+async def _allot(tx: Tx, row: Row, fence: int) -> tuple[str | None, str]:
+    """The generation that the attempt may publish: the content's language, and where its objects go."""
+    content = await tx.one(SQL["content_lock"], row["content_id"])
     assert content is not None  # by foreign key
-    assert source is not None
     generation = await tx.one(SQL["generation_reuse"], row["generation_id"], fence) if row["generation_id"] else None
     generation = generation or await tx.one(SQL["generation_insert"], row["content_id"], fence)
     assert generation is not None
-    await tx.run(SQL["job_start"], row["job_id"], generation["id"])
-    return Attempt(
-        task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], content["language"],
-        source["name"], source["size"], source["storage_key"], generation["number"], generation["store_prefix"],
-    )  # fmt: skip
+    stage, percent = ("assembling", 90) if row["kind"] == "stitch" else ("probing", 0)
+    await tx.run(SQL["job_start"], row["job_id"], generation["id"], stage, percent)
+    return content["language"], generation["store_prefix"]
+
+
+async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
+    """Ends the first task by queueing the job's pieces, in one step; False when the fence is no longer ours. May be repeated."""
+    row = await tx.one(SQL["task_lock"], attempt.task_id)
+    if row is None or row["fence"] != attempt.fence:
+        return False
+    if row["state"] != "running":
+        return bool(row["state"] == "done")
+    if row["cancel_requested"]:
+        await _decline(tx, row, "cancel")
+        return False
+    kinds: list[tuple[str, int | None]] = [("encode", number) for number in range(done.chunks)]
+    kinds += [("audio", None)] if done.has_sound else []
+    made = await tx.many(
+        SQL["pieces_insert"], row["job_id"], attempt.task_id, [kind for kind, _ in kinds], [no for _, no in kinds]
+    )
+    await tx.run(SQL["job_split"], row["job_id"], len(made), done.source)
+    await tx.run(SQL["task_end"], attempt.task_id, "done", None, None, None, None)
+    ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
+    # The first minute first: it is what somebody waits for.
+    tasks = [(p["id"], FIRST_BONUS if p["chunk_no"] in (None, 0) else 0) for p in ordered]
+    await queue_tasks(tx, row["tenant_id"], row["priority"], tasks)
+    return True
+
+
+async def finish_piece(tx: Tx, attempt: Attempt) -> bool:
+    """Counts a stored piece; the last one queues the stitch in the same step. False: lost, or nobody wants it any more."""
+    row = await tx.one(SQL["task_lock"], attempt.task_id)
+    if row is None or row["fence"] != attempt.fence:
+        return False
+    if row["state"] != "running":
+        return bool(row["state"] == "done")
+    if row["cancel_requested"]:
+        # Asked for since the last renewal.
+        await _decline(tx, row, "cancel")
+        return False
+    await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
+    if await tx.value(SQL["piece_done"], row["job_id"]) == 0:
+        stitch = await tx.value(SQL["stitch_insert"], row["job_id"])
+        await queue_tasks(tx, row["tenant_id"], row["priority"], [(stitch, STITCH_BONUS)])
+    return True
+
+
+async def queue_tasks(tx: Tx, tenant_id: UUID, priority: int, tasks: Sequence[tuple[UUID, int]]) -> None:
+    """Queues tasks, each with its bonus, behind what the tenant already has in hand: the turn is shared, not first come."""
+    waiting = max(0, int(await tx.value(SQL["tasks_waiting"])) - len(tasks))
+    ranked = [(task_id, rank(priority, waiting + n, bonus)) for n, (task_id, bonus) in enumerate(tasks)]
+    await dispatch.enqueue_tasks(tx, tenant_id, ranked)
+
+
+def rank(priority: int, waiting: int, bonus: int) -> int:
+    """A message's priority: a job's own (-1000 to 1000) outweighs everything, then the tenant's place, then the bonus."""
+    place = min(waiting, _STEP - 2 * STITCH_BONUS)
+    return max(-1000, min(priority, 1000)) * _STEP - place + bonus
 
 
 async def renew(
@@ -167,6 +270,10 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
     if row["state"] != "running":
         # `done`: our own commit, whose answer was lost on the way.
         return bool(row["state"] == "done")
+    if row["cancel_requested"]:
+        # Asked for since the last renewal.
+        await _decline(tx, row, "cancel")
+        return False
     await tx.one(SQL["content_lock"], row["content_id"])
     generation_id = row["generation_id"]
     await tx.run(
@@ -187,7 +294,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
     poster_id = await _store_poster(tx, row["content_id"], done.poster) if done.poster else None
     whole_s = -(-done.duration_ms // 1000)
     await tx.run(SQL["content_publish"], row["content_id"], generation_id, whole_s, poster_id, row["publish_when_done"])
-    await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None)
+    await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
     await tx.run(SQL["job_end"], row["job_id"], "succeeded", None, None)
     return True
 
@@ -206,22 +313,31 @@ async def fail(tx: Tx, attempt: Attempt, refusal: Refusal) -> bool:
     if row is None:
         return False
     state = "cancelled" if refusal.code is errors.CANCELLED else "failed"
-    await end_badly(tx, row, state, refusal.code.code, refusal.message or refusal.code.message)
+    message = refusal.message or refusal.code.message
+    await end_badly(tx, row, state, refusal.code.code, message, refusal.details)
     return True
 
 
 async def give_back(
-    tx: Tx, attempt: Attempt, *, delay_s: float, refund: bool, why: Code | None = None, message: str = ""
+    tx: Tx,
+    attempt: Attempt,
+    *,
+    delay_s: float,
+    refund: bool,
+    why: Code | None = None,
+    message: str = "",
+    details: str | None = None,
 ) -> bool:
     """Puts the task back into the queue for another worker; `refund` when the attempt was not the task's fault."""
     row = await _ours(tx, attempt)
     if row is None:
         return False
     code = why.code if why else None
-    await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None)
-    await tx.run(SQL["job_give_back"], row["job_id"])
+    await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None, details)
+    if row["kind"] == "transcode":
+        await tx.run(SQL["job_give_back"], row["job_id"])
     if delay_s <= 0:
-        await dispatch.enqueue_task(tx, attempt.task_id, priority=row["priority"])
+        await queue_tasks(tx, row["tenant_id"], row["priority"], [(attempt.task_id, FIRST_BONUS)])
     return True
 
 
@@ -229,7 +345,7 @@ async def rescue(tx: Tx) -> int:
     """Wakes workers for tasks whose worker died or whose message was lost; how many."""
     rows = await tx.many(SQL["tasks_to_wake"])
     for row in rows:
-        await dispatch.enqueue_task(tx, row["id"], priority=row["priority"])
+        await queue_tasks(tx, row["tenant_id"], row["priority"], [(row["id"], FIRST_BONUS)])
     return len(rows)
 
 
@@ -238,9 +354,26 @@ async def _ours(tx: Tx, attempt: Attempt) -> Row | None:
     return row if row is not None and row["fence"] == attempt.fence and row["state"] == "running" else None
 
 
-async def end_badly(tx: Tx, row: Row | Mapping[str, Any], state: str, code: str, message: str) -> None:
-    """Ends a locked task (`id`, `job_id`, `generation_id`) without a result."""
-    await tx.run(SQL["task_end"], row["id"], state, None, code, message)
-    await tx.run(SQL["job_end"], row["job_id"], state, code, message)
-    if row["generation_id"] is not None:
-        await tx.run(SQL["generation_fail"], row["generation_id"])
+async def leftovers(tx: Tx) -> list[UUID]:
+    """Jobs that have ended and whose pieces may still lie in the store."""
+    return [row["id"] for row in await tx.many(SQL["jobs_with_leftovers"])]
+
+
+async def forget_leftovers(tx: Tx, job_id: UUID) -> None:
+    """The job's pieces are gone."""
+    await tx.run(SQL["job_is_clean"], job_id)
+
+
+async def end_badly(
+    tx: Tx, row: Row | Mapping[str, Any], state: str, code: str, message: str, details: str | None = None
+) -> None:
+    """Ends a locked task (`id`, `job_id`, `generation_id`) without a result, and its job, if that has not ended already."""
+    await tx.run(SQL["task_end"], row["id"], state, None, code, message, details)
+    await end_job(tx, row["job_id"], row["generation_id"], state, code, message)
+
+
+async def end_job(tx: Tx, job_id: UUID, generation_id: UUID | None, state: str, code: str, message: str) -> None:
+    """Ends a job without a result. Its other tasks find out by themselves: whoever locks one locks the job after it."""
+    await tx.run(SQL["job_end"], job_id, state, code, message)
+    if generation_id is not None:
+        await tx.run(SQL["generation_fail"], generation_id)

@@ -1,18 +1,20 @@
 -- What media_tasks.py writes and reads: attempts, leases, generations.
 
 -- name: tenant_ids many
--- Every tenant; a worker looks for its task in each, since row-level security shows one tenant at a time.
+-- Every tenant; a rescuer looks into each, since row-level security shows one tenant at a time.
 SELECT id FROM tenants ORDER BY id
 
--- name: task_exists value
--- Whether the task is visible in this tenant.
-SELECT EXISTS (SELECT FROM transcode_tasks WHERE id = $1)
+-- name: tasks_waiting value
+-- How much the tenant has in hand: what it queues next stands behind that many, so nobody's thousand films make others wait.
+SELECT count(*) FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id WHERE t.state IN ('queued', 'running')
 
 -- name: task_lock one
--- A task and its job, locked; `is_held` while somebody's lease on it runs.
-SELECT t.id, t.job_id, t.state::text, t.attempts, t.max_attempts, t.fence, t.cancel_requested, t.error_code, t.error_message,
+-- A task and its job, locked in this order everywhere; `is_held` while somebody's lease on it runs.
+SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.max_attempts, t.fence, t.error_code, t.error_message,
+       t.cancel_requested OR j.cancel_requested OR j.state NOT IN ('queued', 'running') AS cancel_requested,
        coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
-       j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority
+       j.tenant_id, j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority, j.state::text AS job_state,
+       j.source::text AS source
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
 WHERE t.id = $1 FOR UPDATE OF t, j
 
@@ -20,12 +22,12 @@ WHERE t.id = $1 FOR UPDATE OF t, j
 -- A new attempt: its fence shuts every earlier one out.
 UPDATE transcode_tasks
 SET state = 'running', fence = fence + 1, attempts = attempts + 1, owner = $2, progress = 0, error_code = NULL, error_message = NULL,
-    lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now()), finished_at = NULL
+    error_details = NULL, lease_until = now() + make_interval(secs => $3), started_at = coalesce(started_at, now()), finished_at = NULL
 WHERE id = $1 RETURNING fence
 
 -- name: job_start none
--- The job runs, on this generation.
-UPDATE transcode_jobs SET state = 'running', stage = 'probing', progress = 0, eta_s = NULL, generation_id = $2,
+-- The job runs, on this generation. $3 stage, $4 percent.
+UPDATE transcode_jobs SET state = 'running', stage = $3, progress = $4, eta_s = NULL, generation_id = $2,
                           started_at = coalesce(started_at, now())
 WHERE id = $1
 
@@ -51,27 +53,73 @@ SELECT f.name, f.size, f.mime_type, s.storage_provider, s.bucket, s.storage_key
 FROM files f JOIN storage s ON s.file_id = f.id WHERE f.id = $1 ORDER BY s.id LIMIT 1
 
 -- name: task_renew value
--- Keeps the lease if the fence is still ours, and tells whether cancelling was asked for. No row: the fence is lost.
+-- Keeps the lease if the fence is still ours, and tells whether to stop. No row: the fence is lost. A piece's percent moves its job by
+-- its share: encoding is nine tenths of it.
 WITH kept AS (
     UPDATE transcode_tasks SET lease_until = now() + make_interval(secs => $3), progress = $4
-    WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING job_id, cancel_requested
+    WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING id, job_id, kind, cancel_requested
+), pieces AS (
+    SELECT k.job_id, 0.9 * avg(CASE WHEN t.state = 'done' THEN 100 WHEN t.id = k.id THEN $4::numeric ELSE t.progress END) AS percent
+    FROM kept k JOIN transcode_tasks t ON t.job_id = k.job_id AND t.kind IN ('encode', 'audio') GROUP BY k.job_id
 ), shown AS (
-    UPDATE transcode_jobs j SET progress = $4, eta_s = $5, stage = $6 FROM kept WHERE j.id = kept.job_id AND j.state = 'running'
+    UPDATE transcode_jobs j SET
+        progress = CASE k.kind WHEN 'transcode' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
+        eta_s = CASE WHEN k.kind = 'transcode' THEN $5
+                     WHEN p.percent > 1 THEN (extract(epoch FROM now() - j.started_at) * (100 - p.percent) / p.percent)::integer END,
+        stage = $6
+    FROM kept k LEFT JOIN pieces p ON p.job_id = k.job_id WHERE j.id = k.job_id AND j.state = 'running'
 )
-SELECT cancel_requested FROM kept
+SELECT k.cancel_requested OR j.cancel_requested OR j.state <> 'running' FROM kept k JOIN transcode_jobs j ON j.id = k.job_id
 
 -- name: task_end none
 -- The task's last word.
 UPDATE transcode_tasks SET state = $2::text::task_state, progress = CASE WHEN $2 = 'done' THEN 100 ELSE progress END, lease_until = NULL,
-                           output_key = $3, error_code = $4, error_message = $5, finished_at = now()
+                           output_key = $3, error_code = $4, error_message = $5, error_details = $6, finished_at = now()
 WHERE id = $1
+
+-- name: pieces_insert many
+-- The pieces of a job: kinds and chunk numbers side by side.
+INSERT INTO transcode_tasks (job_id, parent_id, kind, rendition, chunk_no)
+SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no
+FROM unnest($3::text[], $4::integer[]) AS p (kind, chunk_no)
+RETURNING id, kind::text, chunk_no
+
+-- name: job_split none
+-- The job is now its pieces.
+UPDATE transcode_jobs SET remaining = $2, source = $3::text::jsonb, has_pieces = true, stage = 'encoding' WHERE id = $1
+
+-- name: piece_done value
+-- One piece less; how many are left.
+UPDATE transcode_jobs SET remaining = remaining - 1 WHERE id = $1 RETURNING remaining
+
+-- name: stitch_insert value
+-- The task that joins the pieces. Its fence goes on from the first task's, so no two attempts at a generation share a prefix.
+INSERT INTO transcode_tasks (job_id, kind, fence)
+SELECT $1, 'stitch', coalesce(max(fence), 0) FROM transcode_tasks WHERE job_id = $1 AND kind = 'transcode'
+RETURNING id
+
+-- name: pieces_get many
+-- Where the pieces of a job lie, in the film's order.
+SELECT kind::text, chunk_no, output_key FROM transcode_tasks
+WHERE job_id = $1 AND kind IN ('encode', 'audio') AND state = 'done' ORDER BY chunk_no NULLS LAST
+
+-- name: jobs_with_leftovers many
+-- Jobs that have ended and may have pieces in the store, with nobody at work on one.
+SELECT j.id FROM transcode_jobs j
+WHERE j.has_pieces AND j.state IN ('succeeded', 'failed', 'cancelled')
+  AND NOT EXISTS (SELECT FROM transcode_tasks t WHERE t.job_id = j.id AND t.state = 'running' AND t.lease_until > now())
+ORDER BY j.id LIMIT 20
+
+-- name: job_is_clean none
+-- Its pieces are gone.
+UPDATE transcode_jobs SET has_pieces = false WHERE id = $1
 
 -- name: job_end none
 -- The job's last word.
 UPDATE transcode_jobs SET state = $2::text::job_state, stage = $2::text, eta_s = NULL, remaining = CASE WHEN $2 = 'succeeded' THEN 0 ELSE remaining END,
                           progress = CASE WHEN $2 = 'succeeded' THEN 100 ELSE progress END,
                           error_code = $3, error_message = $4, finished_at = now()
-WHERE id = $1
+WHERE id = $1 AND state IN ('queued', 'running')
 
 -- name: generation_fail none
 -- A generation that never became whole.
@@ -80,12 +128,12 @@ UPDATE generations SET state = 'failed' WHERE id = $1 AND state = 'building'
 -- name: task_give_back none
 -- Back into the queue. `lease_until` of a queued task is when the rescuer wakes it; a clean stop does not cost an attempt.
 UPDATE transcode_tasks SET state = 'queued', owner = NULL, lease_until = now() + make_interval(secs => $2),
-                           attempts = attempts - $3, error_code = $4, error_message = $5
+                           attempts = attempts - $3, error_code = $4, error_message = $5, error_details = $6
 WHERE id = $1
 
 -- name: job_give_back none
--- The job waits again.
-UPDATE transcode_jobs SET state = 'queued', stage = 'waiting', progress = 0, eta_s = NULL WHERE id = $1
+-- A job of one task waits again; one of pieces goes on with the others.
+UPDATE transcode_jobs SET state = 'queued', stage = 'waiting', progress = 0, eta_s = NULL WHERE id = $1 AND state = 'running'
 
 -- name: generation_publish none
 -- The generation is whole and may be played.
@@ -128,11 +176,11 @@ WITH due AS (
     ORDER BY t.created_at LIMIT 100 FOR UPDATE SKIP LOCKED
 ), woken AS (
     UPDATE transcode_tasks t SET state = 'queued', owner = NULL, lease_until = now() + interval '5 minutes'
-    FROM due WHERE t.id = due.id RETURNING t.id, t.job_id
+    FROM due WHERE t.id = due.id RETURNING t.id, t.job_id, t.kind
 ), waiting AS (
-    UPDATE transcode_jobs j SET state = 'queued', stage = 'waiting', eta_s = NULL FROM woken WHERE j.id = woken.job_id AND j.state = 'running'
+    UPDATE transcode_jobs j SET state = 'queued', stage = 'waiting', eta_s = NULL FROM woken WHERE j.id = woken.job_id AND j.state = 'running' AND woken.kind = 'transcode'
 )
-SELECT woken.id, j.priority FROM woken JOIN transcode_jobs j ON j.id = woken.job_id
+SELECT woken.id, j.tenant_id, j.priority FROM woken JOIN transcode_jobs j ON j.id = woken.job_id
 
 -- name: poster_insert none
 -- The still picture is a file of its own, replaced with every generation.

@@ -83,6 +83,9 @@ CREATE TABLE transcode_jobs (
     eta_s         integer,
     stage         text NOT NULL DEFAULT 'waiting',
     publish_when_done boolean NOT NULL DEFAULT true,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    source        jsonb,
+    has_pieces    boolean NOT NULL DEFAULT false,
     error_code    text,
     error_message text,
     created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
@@ -100,6 +103,10 @@ CREATE INDEX transcode_jobs_generation_id_idx ON transcode_jobs (generation_id);
 CREATE INDEX transcode_jobs_tenant_id_idx ON transcode_jobs (tenant_id);
 CREATE INDEX transcode_jobs_created_by_idx ON transcode_jobs (created_by);
 CREATE INDEX transcode_jobs_open_idx ON transcode_jobs (state, priority DESC, created_at) WHERE state IN ('queued', 'running');
+CREATE INDEX transcode_jobs_pieces_idx ON transcode_jobs (id) WHERE has_pieces;
+COMMENT ON COLUMN transcode_jobs.remaining IS 'Pieces that are not done; whoever ends the last one queues the task that joins them, in the same transaction.';
+COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all pieces of the job.';
+COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>succeeded',
@@ -123,6 +130,7 @@ CREATE TABLE transcode_tasks (
     output_key       text,
     error_code       text,
     error_message    text,
+    error_details    text,
     created_at       timestamptz NOT NULL DEFAULT now(),
     started_at       timestamptz,
     finished_at      timestamptz,
@@ -132,6 +140,7 @@ CREATE TABLE transcode_tasks (
 CREATE INDEX transcode_tasks_job_id_idx ON transcode_tasks (job_id);
 CREATE INDEX transcode_tasks_parent_id_idx ON transcode_tasks (parent_id);
 CREATE INDEX transcode_tasks_lease_idx ON transcode_tasks (lease_until) WHERE state = 'running';
+COMMENT ON COLUMN transcode_tasks.error_details IS 'The last lines of the program that failed: for operators, never for viewers.';
 COMMENT ON COLUMN transcode_tasks.fence IS 'Rises with every attempt; only the holder of the newest may publish.';
 CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from core.process import run_tool
 from transcoder import encode, encoder
-from transcoder.assemble import Generation, assemble
-from transcoder.attempt import measure_gains
+from transcoder.assemble import Generation, add_stills, assemble
 from transcoder.ladder import Plan, plan
+from transcoder.pieces import extract_text, measure_gains
 from transcoder.probe import probe
 from transcoder.progress import Progress
 from transcoder.source import Source
@@ -76,13 +76,12 @@ async def encode_locally(path: Path, work: Path, language: str | None = None) ->
     gains_db = await measure_gains(ffmpeg(), path, source, raw)
     argv = encode.ladder_argv(ffmpeg(), path, source, wanted, raw, gains_db)
     await encoder.encode(argv, float(wanted.duration), moved, reads=[path], writes=raw)
-    if wanted.grid is not None:
-        await encoder.run(encode.stills_argv(ffmpeg(), wanted, raw), float(wanted.duration), reads=[raw], writes=raw)
-    if source.text:
-        await encoder.run(
-            encode.text_argv(ffmpeg(), path, source, raw), float(wanted.duration), reads=[path], writes=raw
-        )
+    await extract_text(ffmpeg(), path, source, raw, float(wanted.duration))
     generation = assemble(source, wanted, raw, work / "out", language)
+    if wanted.grid is not None:
+        argv = encode.stills_argv(ffmpeg(), wanted, generation.folder, raw)
+        await encoder.run(argv, float(wanted.duration), reads=[generation.folder], writes=raw)
+    generation = add_stills(generation, wanted, raw)
     return Made(source, wanted, generation, tuple(percents))
 
 

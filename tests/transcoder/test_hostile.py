@@ -13,7 +13,9 @@ from core.errors import Refusal
 from core.ids import uuid7
 from core.objects import ObjectStore
 from tests.transcoder.hostile import corpus, variations
-from transcoder.attempt import Status, perform
+from transcoder.attempt import perform
+from transcoder.status import Status
+from transcoder.workshop import Workshop
 
 AT_ONCE = 2
 LEFT = Path("/tmp/penstock-traversal")
@@ -44,6 +46,7 @@ async def listener() -> AsyncIterator[Listener]:
 async def verdicts(paths: Mapping[str, Path], folder: Path) -> dict[str, str]:
     """`published` or the refusal's code for each; anything else that is raised is a failure of ours and goes through."""
     store = ObjectStore(f"file://{folder / 'store'}")
+    shop = Workshop(store, folder / "scratch")
     gate = asyncio.Semaphore(AT_ONCE)
     found: dict[str, str] = {}
 
@@ -52,10 +55,10 @@ async def verdicts(paths: Mapping[str, Path], folder: Path) -> dict[str, str]:
             data = await asyncio.to_thread(path.read_bytes)
             await store.put(f"in/{name}", data)
             attempt = Attempt(
-                uuid7(), 1, 1, 5, uuid7(), None, "film.mp4", len(data), f"in/{name}", 1, f"hls/{name}/1-1"
+                uuid7(), 1, 1, 5, uuid7(), None, "film.mp4", len(data), f"in/{name}", f"hls/{name}/1-1", uuid7()
             )
             try:
-                await perform(attempt, store, folder / "scratch", None, Status())
+                await perform(attempt, shop, Status())
                 found[name] = "published"
             except Refusal as refusal:
                 found[name] = refusal.code.code

@@ -19,7 +19,7 @@ from tests.transcoder.sources import FAST, encode_locally, ffmpeg, make, picture
 from transcoder import playlists
 from transcoder.access_units import begins_anew
 from transcoder.assemble import Generation
-from transcoder.attempt import check_generation
+from transcoder.check import check_generation
 from transcoder.mp4 import Mp4Error
 from transcoder.package import INIT, package_audio
 from transcoder.publish import publish

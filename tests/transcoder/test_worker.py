@@ -8,9 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from uuid import UUID
 
 import psutil
@@ -19,7 +20,7 @@ import pytest
 from core.database import Database, dedicated
 from core.domain import media, media_tasks
 from core.domain.media import NewFile, NewTitle, Submitted
-from core.ids import uuid7
+from core.ids import DEFAULT_TENANT, uuid7
 from core.objects import ObjectStore, StoreDown
 from core.process import start_service
 from core.queries import Statement
@@ -93,11 +94,17 @@ def left_in(scratch: Path) -> list[Path]:
 
 
 @contextmanager
-def process(urls: TestDatabase, objects: ObjectStore, data: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    urls: TestDatabase, objects: ObjectStore, data: Path, extra: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
     """`python -m transcoder`, as an operator runs it."""
     env = {
-        "PATH": os.environ["PATH"], "PENSTOCK_DATABASE_URL": urls.app_url, "PENSTOCK_STORE_URL": objects.url, "PENSTOCK_DATA": str(data),
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "PENSTOCK_DATABASE_URL": urls.app_url,
+        "PENSTOCK_STORE_URL": objects.url,
+        "PENSTOCK_DATA": str(data),
+        **extra,
+    }
     data.mkdir(exist_ok=True)
     child = start_service([sys.executable, "-m", "transcoder"], log=data / "worker.log", env=env, cwd=ROOT)
     try:
@@ -124,7 +131,7 @@ async def test_a_film_is_published_whole(
 ) -> None:
     made = await submit(database, objects, short_film)
     worker = Worker(database, objects, tmp_path / "scratch")
-    await worker.handle(await task_of(database, made.job_id))
+    await worker.handle(DEFAULT_TENANT, await task_of(database, made.job_id))
     assert (await job(database, made.job_id))["state"] == "succeeded"
     row = await look(
         database, "SELECT c.is_published, g.store_prefix, g.has_video, g.has_audio, g.size_bytes, g.checksum FROM contents c"
@@ -135,7 +142,7 @@ async def test_a_film_is_published_whole(
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) == row["size_bytes"]
     assert await decode_warnings(folder) == ""
     assert left_in(tmp_path / "scratch") == []
-    await worker.handle(await task_of(database, made.job_id))  # a duplicate of the message
+    await worker.handle(DEFAULT_TENANT, await task_of(database, made.job_id))  # a duplicate of the message
     assert (await look(database, "SELECT count(*) AS n FROM generations"))["n"] == 1
 
 
@@ -146,7 +153,7 @@ async def test_a_broken_file_fails_and_leaves_nothing(
     whole = await asyncio.to_thread(short_film.read_bytes)
     await asyncio.to_thread(broken.write_bytes, whole[:5000])
     made = await submit(database, objects, broken)
-    await Worker(database, objects, tmp_path / "scratch").handle(await task_of(database, made.job_id))
+    await Worker(database, objects, tmp_path / "scratch").handle(DEFAULT_TENANT, await task_of(database, made.job_id))
     row = await job(database, made.job_id)
     assert (row["state"], row["error_code"]) == ("failed", "PS603")
     assert await stored(objects) == []
@@ -169,11 +176,11 @@ async def test_a_store_that_is_away_costs_a_retry_not_the_job(
 ) -> None:
     made = await submit(database, objects, short_film)
     task_id = await task_of(database, made.job_id)
-    await Worker(database, AwayStore(objects.url), tmp_path / "scratch").handle(task_id)
+    await Worker(database, AwayStore(objects.url), tmp_path / "scratch").handle(DEFAULT_TENANT, task_id)
     row = await look(database, "SELECT state::text, attempts, error_code FROM transcode_tasks")
     assert row == {"state": "queued", "attempts": 1, "error_code": "PS902"}
     assert left_in(tmp_path / "scratch") == []
-    await Worker(database, objects, tmp_path / "scratch").handle(task_id)
+    await Worker(database, objects, tmp_path / "scratch").handle(DEFAULT_TENANT, task_id)
     assert (await job(database, made.job_id))["state"] == "succeeded"
     assert all("/1-2/" in key for key in await stored(objects))
 
@@ -193,7 +200,7 @@ async def test_a_worker_that_lost_its_lease_publishes_nothing(
                 await tx.run(Statement("expire", "none", "a test", expire))
                 assert await media_tasks.take_task(tx, task_id, "another") is not None
 
-    await Worker(database, Usurped(objects.url), tmp_path / "scratch").handle(task_id)
+    await Worker(database, Usurped(objects.url), tmp_path / "scratch").handle(DEFAULT_TENANT, task_id)
     assert await stored(objects) == []
     assert (await look(database, "SELECT state::text, owner, fence FROM transcode_tasks")) == {
         "state": "running", "owner": "another", "fence": 2,
@@ -206,10 +213,10 @@ async def test_a_job_cancelled_by_a_person_stops_and_leaves_nothing(
 ) -> None:
     made = await submit(database, objects, long_film)
     task_id = await task_of(database, made.job_id)
-    working = asyncio.create_task(Worker(database, objects, tmp_path / "scratch").handle(task_id))
+    working = asyncio.create_task(Worker(database, objects, tmp_path / "scratch").handle(DEFAULT_TENANT, task_id))
     await until(database, made.job_id, "encoding")
     async with database.transaction(service()) as tx:
-        await tx.run(Statement("ask", "none", "a test", "UPDATE transcode_tasks SET cancel_requested = true"))
+        await tx.run(Statement("ask", "none", "a test", "UPDATE transcode_jobs SET cancel_requested = true"))
     await working
     assert (await job(database, made.job_id))["state"] == "cancelled"
     assert left_in(tmp_path / "scratch") == []
@@ -223,7 +230,9 @@ async def test_a_worker_without_a_free_slot_passes_the_message_on(
     made = await submit(database, objects, short_film)
     count = "SELECT count(*) AS n FROM pgqueuer"
     before = (await look(database, count))["n"]
-    await Worker(database, objects, tmp_path / "scratch", slots=0).handle(await task_of(database, made.job_id))
+    await Worker(database, objects, tmp_path / "scratch", slots=0).handle(
+        DEFAULT_TENANT, await task_of(database, made.job_id)
+    )
     assert (await look(database, count))["n"] == int(str(before)) + 1
     assert (await job(database, made.job_id))["state"] == "queued"
 

@@ -1,0 +1,141 @@
+"""The pieces of a long film: one chunk's pictures, all its sounds and subtitles, and fetching them for the joining.
+
+A chunk's pictures are frame for frame those of a whole run; sound is never cut, since each encoder begins with a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from core import errors
+from core.domain.media_tasks import Attempt
+from core.errors import Refusal
+from core.objects import ObjectMissing
+from transcoder import encode, encoder
+from transcoder.encode_sound import measure_argv, sound_argv
+from transcoder.encoder import Transient
+from transcoder.ladder import decide_chunks, plan
+from transcoder.loudness import read_summary
+from transcoder.mp4 import Mp4Error
+from transcoder.package import count_samples
+from transcoder.publish import PARALLEL_PUTS, publish
+from transcoder.source import Source
+from transcoder.status import Status
+from transcoder.workshop import Workshop, check_room
+
+log = structlog.get_logger(__name__)
+
+
+class Shared(msgspec.Struct, frozen=True):
+    """What the first task tells the others: the probe's findings, and the chunks' length that follows from nothing else."""
+
+    source: Source
+    chunk_s: int
+
+
+def read_shared(attempt: Attempt) -> Shared:
+    """What the first task of this job found."""
+    assert attempt.source is not None  # written before any piece was queued
+    return msgspec.json.decode(attempt.source, type=Shared)
+
+
+async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> None:
+    """The ladder's pictures of one chunk, into the store. Raises Refusal, Transient, StoreDown."""
+    shared = read_shared(attempt)
+    source, wanted = shared.source, plan(shared.source)
+    chunk = decide_chunks(wanted, shared.chunk_s)[attempt.chunk_no or 0]
+    assert wanted.grid is not None
+    total = chunk.frames / wanted.grid.rate
+    check_room(shop.scratch, wanted, total)
+    status.enter("encoding", 0.0)
+    raw = folder / "raw"
+    raw.mkdir()
+    async with shop.source(attempt) as path:
+        argv = encode.chunk_argv(shop.exe, path, source, wanted, raw, chunk)
+        await encoder.encode(argv, float(total), status.encoded, reads=[path], writes=raw)
+    for rung in wanted.rungs:
+        try:
+            found = await asyncio.to_thread(count_samples, encode.video_file(raw, rung))
+        except Mp4Error as error:
+            raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
+        if found != chunk.frames:
+            text = f"Chunk {attempt.chunk_no} of {rung.lines}p has {found} pictures, not {chunk.frames}."
+            raise Refusal(errors.VERIFY_FAILED, text)
+    await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
+
+
+async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> None:
+    """Every sound and every subtitle, into the store. Raises Refusal, Transient, StoreDown."""
+    source = read_shared(attempt).source
+    wanted = plan(source)
+    status.enter("encoding", 0.0)
+    raw, total_s = folder / "raw", float(wanted.duration)
+    raw.mkdir()
+    async with shop.source(attempt) as path:
+        if wanted.sounds:
+            gains_db = await measure_gains(shop.exe, path, source, raw)
+            argv = sound_argv(shop.exe, path, source, wanted, raw, gains_db)
+            await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
+        await extract_text(shop.exe, path, source, raw, total_s)
+    # A film whose subtitles were lost has nothing to show here: an empty object keeps the piece's place.
+    (raw / "made").write_bytes(b"")
+    await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
+
+
+async def measure_gains(exe: Path, path: Path, source: Source, work: Path) -> tuple[float, ...]:
+    """The gain in dB that each track of the source needs; none where it cannot be measured."""
+    gains_db = []
+    for track in source.audio:
+        try:
+            said = await encoder.run(measure_argv(exe, path, track.index), source.duration_s, reads=[path], writes=work)
+        except Refusal as refusal:
+            log.warning("loudness_not_measured", track=track.index, why=refusal.details)
+            said = ""
+        found = read_summary(said)
+        gains_db.append(found.gain_db if found else 0.0)
+    return tuple(gains_db)
+
+
+async def extract_text(exe: Path, path: Path, source: Source, folder: Path, total_s: float) -> None:
+    """Every embedded subtitle track as WebVTT; a film is worth showing without those that cannot be read."""
+    if not source.text or source.video is None:
+        return
+    try:
+        await encoder.run(encode.text_argv(exe, path, source, folder), total_s, reads=[path], writes=folder)
+    except Refusal as refusal:
+        log.warning("subtitles_lost", tracks=len(source.text), why=refusal.details)
+        for number in range(len(source.text)):
+            encode.text_file(folder, number).unlink(missing_ok=True)
+
+
+async def collect(attempt: Attempt, shop: Workshop, raw: Path, moved: Callable[[float], None]) -> None:
+    """Fetches every piece: chunk n's files into `raw`/n, sounds and subtitles into `raw`. Raises Transient, StoreDown."""
+    wanted: list[tuple[str, Path]] = []
+    for piece in attempt.pieces:
+        folder = raw if piece.chunk_no is None else raw / str(piece.chunk_no)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted += [(key, folder / key.rpartition("/")[2]) async for key in shop.store.keys(piece.key)]
+    gate, done = asyncio.Semaphore(PARALLEL_PUTS), 0
+
+    async def fetch(key: str, target: Path) -> None:
+        nonlocal done
+        async with gate:
+            await shop.store.fetch_to(key, target)
+        done += 1
+        moved(done / len(wanted))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for key, target in wanted:
+                group.create_task(fetch(key, target))
+    except BaseExceptionGroup as failures:
+        first = failures.exceptions[0]
+        if isinstance(first, ObjectMissing):
+            text = f"A piece of the film is no longer in the store: {first}."
+            raise Transient(Refusal(errors.UNAVAILABLE, text)) from None
+        raise first from None

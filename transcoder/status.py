@@ -1,0 +1,26 @@
+"""How far an attempt is: changed by whoever works, read by whoever renews the lease."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from transcoder.progress import Progress
+
+
+@dataclass(slots=True)
+class Status:
+    """A stage's name, percent of the task, and seconds left where that is no guess."""
+
+    stage: str = "probing"
+    percent: float = 0.0
+    eta_s: int | None = None
+
+    def encoded(self, progress: Progress) -> None:
+        """The encoder moved."""
+        self.percent = max(self.percent, progress.percent)
+        self.eta_s = progress.eta_s(time.monotonic())
+
+    def enter(self, stage: str, share: float) -> None:
+        """A new stage begins with `share` of the whole task done."""
+        self.stage, self.percent = stage, max(self.percent, 100 * share)

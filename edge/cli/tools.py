@@ -41,6 +41,8 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
         "mpv": Tool(("mpv",), ("mpv",)),
         "nginx": Tool(("nginx",), ("nginx",)),
         "haproxy": Tool(("haproxy",), ("haproxy",)),
+        # The distribution's own major version: 15 on Debian 12. Its programs lie outside PATH.
+        "postgresql": Tool(("pg_lsclusters",), ("postgresql",)),
         "gstreamer": Tool(
             ("gst-launch-1.0",),
             (

@@ -59,6 +59,7 @@ WANTED: dict[str, Callable[[], Values]] = {
     "courses": lambda: {"file_key": "pictures/1.jpg"},
     "early_unlocks": lambda: {"lesson_id": Parent("lessons"), "points_spent": 0},
     "experiment_assignments": lambda: {"variant": "control"},
+    "follows": lambda: {"following_id": Parent("users")},
     "gdpr_requests": lambda: {"request_type": "access"},
     "onboarding_progress": lambda: {"completed_at": "2026-01-01Z"},
     "order_items": lambda: {"item_type": "CONTENT", "content_id": Parent("contents")},

@@ -61,7 +61,7 @@ BEGIN
                EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_touch') AS has_touch,
                c.relname::text = ANY (machine_tables()) AS is_machine,
                (SELECT string_agg(format('SELECT %L AS col FROM changed n LEFT JOIN %I p ON p.id = n.%I AND p.tenant_id = n.tenant_id WHERE n.%3$I IS NOT NULL AND p.id IS NULL',
-                                         a.attname, parent.relname, a.attname), ' UNION ALL ')
+                                         a.attname, parent.relname, a.attname), ' UNION ALL ' ORDER BY a.attname, parent.relname)
                 FROM pg_constraint con
                 JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = con.conkey[1]
                 JOIN pg_class parent ON parent.oid = con.confrelid AND parent.relname NOT IN ('tenants', 'plans')

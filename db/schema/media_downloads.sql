@@ -14,6 +14,7 @@ CREATE TABLE downloads (
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX downloads_status_idx ON downloads (status);
 CREATE INDEX downloads_expires_at_idx ON downloads (expires_at) WHERE status <> 'expired';
 CREATE TRIGGER downloads_transition BEFORE UPDATE ON downloads FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('status', 'pending>downloading', 'pending>failed', 'pending>expired', 'downloading>completed', 'downloading>failed',

@@ -21,7 +21,8 @@ CREATE INDEX audit_logs_action_idx ON audit_logs (action);
 COMMENT ON TABLE audit_logs IS 'change: written by trigger for every row that a person changed; activity: what people did, told by the product.';
 COMMENT ON COLUMN audit_logs.user_id IS 'Null once the person is erased: what was changed stays known, by whom does not. Their activity goes with them.';
 SELECT register_partitions('audit_logs', '1 month', 3);
-CREATE TRIGGER audit_logs_keep BEFORE UPDATE OR DELETE ON audit_logs FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_logs_keep BEFORE UPDATE OR DELETE ON audit_logs FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION refuse_change('audit_logs');
 SELECT admit('audit_logs', '(@staff AND tenant_id IS NOT NULL) OR @service', '@service');
 
 CREATE FUNCTION forget_activity() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -50,6 +50,7 @@ COMMENT ON FUNCTION admit(regclass, text, text, text) IS
 -- What is written once and never changed. A foreign key's own SET NULL or CASCADE runs inside a trigger and passes.
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME
-        USING ERRCODE = 'check_violation', CONSTRAINT = TG_TABLE_NAME || '__append_only';
+    -- A partition's trigger knows the partition's name alone; the table's is then the argument.
+    RAISE EXCEPTION '% is only ever added to', coalesce(TG_ARGV[0], TG_TABLE_NAME)
+        USING ERRCODE = 'check_violation', CONSTRAINT = coalesce(TG_ARGV[0], TG_TABLE_NAME) || '__append_only';
 END $$;

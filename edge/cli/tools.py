@@ -42,6 +42,8 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
         "nginx": Tool(("nginx",), ("nginx",)),
         "haproxy": Tool(("haproxy",), ("haproxy",)),
         "bubblewrap": Tool(("bwrap",), ("bubblewrap",)),
+        # The distribution's own major version: 15 on Debian 12. Its programs lie outside PATH.
+        "postgresql": Tool(("pg_lsclusters",), ("postgresql",)),
         "gstreamer": Tool(
             ("gst-launch-1.0",),
             (

@@ -27,6 +27,7 @@ from core.process import die_with_parent
 from core.settings import ROOT
 from edge.local.valkey import EmbeddedValkey
 from tests.conftest import Servers
+from tests.ports import free_port
 from tests.running import environment
 from tests.waiting import until_now
 
@@ -93,13 +94,6 @@ async def _drop(admin_url: str, name: str) -> None:
         await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     finally:
         await admin.close()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

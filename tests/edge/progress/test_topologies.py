@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -26,25 +24,11 @@ from edge.progress.stream import IntakeStream
 from tests.edge.progress.test_drain import a_beat, a_session, rows
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
+from tests.ports import free_ports
 from tests.waiting import until
 
 PARTS = 6
 SLOTS = 16384
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on. Below the range that the system hands out, so that nobody is given one meanwhile; so is a
-    node's bus, 10,000 above.
-    """
-    found: list[int] = []
-    while len(found) < count:
-        port = random.SystemRandom().randrange(12_000, 22_000)
-        with socket.socket() as probe, socket.socket() as bus, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            bus.bind(("127.0.0.1", port + 10_000))
-            if port not in found:
-                found.append(port)
-    return found
 
 
 @contextmanager

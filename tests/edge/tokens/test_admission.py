@@ -23,6 +23,7 @@ from edge.tokens.leases import PLACE_S
 from edge.tokens.session import Session
 from edge.tokens.sessions import RECHECK_S
 from tests.edge.tokens.test_sessions import NOW, World
+from tests.ports import free_port
 from tests.waiting import until
 
 
@@ -150,9 +151,8 @@ def test_all_that_one_admission_looks_at_has_one_slot(user: UUID | None, content
 def cluster() -> Iterator[EmbeddedValkey]:
     """A cluster of one: it holds every slot, and refuses a script that touches two."""
     folder = Path(tempfile.mkdtemp(prefix="psc-", dir="/tmp"))
-    server = EmbeddedValkey(
-        folder / "data", folder / "v.sock", folder / "v.log", append_fsync="no", options=("--cluster-enabled", "yes")
-    )
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = EmbeddedValkey(folder / "data", folder / "v.sock", folder / "v.log", append_fsync="no", options=options)
     server.start()
     yield server
     server.stop()

@@ -63,6 +63,7 @@ WANTED: dict[str, Callable[[], Values]] = {
     "gdpr_requests": lambda: {"request_type": "access"},
     "onboarding_progress": lambda: {"completed_at": "2026-01-01Z"},
     "order_items": lambda: {"item_type": "CONTENT", "content_id": Parent("contents")},
+    "outbox": lambda: {"topic": "content.published"},
     "questions": lambda: {"type": "long_answer"},
     "recommendations": lambda: {"recommended_by": Parent("users")},
     "refunds": lambda: {

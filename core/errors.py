@@ -78,6 +78,19 @@ STILL_REFERENCED = Code("PS502", 409, "Something that does not exist is named, o
 RULE_BROKEN = Code("PS503", 400, "A rule of the data is broken.")
 ILLEGAL_MOVE = Code("PS504", 409, "That change of state is not allowed.")
 BAD_VALUE = Code("PS505", 400, "A value does not fit its column.")
+QUOTA_REACHED = Code("PS506", 409, "The tenant has as many of these as it may have.", "The operator sets its quota.")
+POINTS_SHORT = Code("PS507", 409, "There are not enough points.")
+TOKENS_SHORT = Code("PS508", 409, "There are not enough AI tokens.")
+COURSE_FULL = Code("PS509", 409, "The course has no place left.")
+PAYMENT_NEEDED = Code("PS510", 402, "This has to be paid for first.")
+PRICES_OVERLAP = Code(
+    "PS511", 409, "There is another price for part of that time.", "End it first, or choose other dates."
+)
+REFUND_TOO_LARGE = Code("PS512", 409, "More would be given back than was paid.")
+COURSE_UNFINISHED = Code("PS513", 409, "The course is not completed yet.")
+NOTHING_TO_PUBLISH = Code("PS514", 409, "There is nothing in it to publish yet.")
+ONLY_ADDED_TO = Code("PS515", 409, "This is only ever added to, never changed.")
+OTHER_TENANT = Code("PS516", 409, "Something that does not exist here is named.")
 
 # PS6xx media
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")

@@ -22,6 +22,7 @@
 \ir schema/commerce_payments.sql
 \ir schema/commerce_partners.sql
 \ir schema/playback.sql
+\ir schema/playback_statistics.sql
 \ir schema/learning_enrollments.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql

@@ -64,6 +64,22 @@ CONSTRAINT_MEANINGS: Mapping[str, tuple[errors.Code, str]] = {
     "content_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
     "playlist_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
 }
+RULE_MEANINGS: Mapping[str, errors.Code] = {
+    "users__points_not_negative": errors.POINTS_SHORT,
+    "ai_token_balances__not_negative": errors.TOKENS_SHORT,
+    "enrollments__course_has_room": errors.COURSE_FULL,
+    "enrollments__paid_course_is_paid": errors.PAYMENT_NEEDED,
+    "refunds__within_payment": errors.REFUND_TOO_LARGE,
+    "certificates__course_completed": errors.COURSE_UNFINISHED,
+    "courses__published_has_chapters": errors.NOTHING_TO_PUBLISH,
+    "chapters__published_has_lessons": errors.NOTHING_TO_PUBLISH,
+}
+# Rules that many tables have, by what follows the table's name.
+KIND_MEANINGS: Mapping[str, errors.Code] = {
+    "within_quota": errors.QUOTA_REACHED,
+    "append_only": errors.ONLY_ADDED_TO,
+    "same_tenant": errors.OTHER_TENANT,
+}
 
 
 class DatabaseDown(Exception):  # noqa: N818 - states the fact
@@ -312,6 +328,8 @@ def translate(error: asyncpg.PostgresError) -> Exception:
     if constraint in CONSTRAINT_MEANINGS:
         code, field = CONSTRAINT_MEANINGS[constraint]
         return Refusal(code, faults=(Fault(field, "is taken"),), data={"constraint": constraint})
+    if rule := RULE_MEANINGS.get(constraint) or KIND_MEANINGS.get(constraint.partition("__")[2]):
+        return Refusal(rule, data={"constraint": constraint})
     match error:
         case asyncpg.UniqueViolationError():
             return Refusal(errors.CONFLICT, details=error.detail, data={"constraint": constraint})

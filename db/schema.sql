@@ -23,6 +23,7 @@
 \ir schema/commerce_partners.sql
 \ir schema/playback.sql
 \ir schema/playback_views.sql
+\ir schema/playback_statistics.sql
 \ir schema/learning_enrollments.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql

@@ -373,3 +373,51 @@ async def test_a_line_of_an_order_cannot_be_emptied_by_hand(rows: Rows) -> None:
     item = await rows.make("order_items", price=1)
     with pytest.raises(asyncpg.CheckViolationError, match="order_items__one_thing"):
         await rows.change("order_items", item, content_id=None)
+
+
+@pytest.mark.rule("streaming-116")
+async def test_what_is_popular_is_what_was_viewed_most(rows: Rows) -> None:
+    for views in (1, 3, 2):
+        content = await rows.make("contents", is_published=True, published_at="now", title=f"Seen {views} times")
+        for _ in range(views):
+            await rows.make("content_views", content_id=content["id"])
+    await rows.make("contents")
+    found = await rows.connection.fetch(
+        "SELECT title, place FROM popular_contents WHERE tenant_id = $1 ORDER BY place", rows.tenant_id
+    )
+    assert [tuple(row) for row in found] == [("Seen 3 times", 1), ("Seen 2 times", 2), ("Seen 1 times", 3)]
+
+
+@pytest.mark.rule("streaming-117")
+async def test_a_persons_viewing_is_added_up(rows: Rows) -> None:
+    user = (await rows.make("users"))["id"]
+    for done in (True, False):
+        await rows.make(
+            "watch_progress", user_id=user, watched_ms=90_000, last_position=1, duration=2, is_completed=done
+        )
+    found = await rows.connection.fetchrow(
+        "SELECT titles_begun, titles_completed, watched_seconds::int FROM viewing_statistics WHERE user_id = $1", user
+    )
+    assert tuple(found or ()) == (2, 1, 180)
+
+
+@pytest.mark.rule("streaming-118")
+@pytest.mark.rule("streaming-042")
+async def test_an_offer_shows_the_price_of_this_moment(rows: Rows) -> None:
+    content = (await rows.make("contents", is_published=True, published_at="now"))["id"]
+    offer = "SELECT is_available, price::int, currency FROM content_offers WHERE id = $1"
+    assert tuple(await rows.connection.fetchrow(offer, content) or ()) == (True, None, None)
+    for price, start in ((5, "2026-01-01Z"), (7, "2026-02-01Z"), (9, "2126-01-01Z")):
+        await rows.make("content_prices", content_id=content, price=price, effective_from=start)
+    assert tuple(await rows.connection.fetchrow(offer, content) or ()) == (True, 7, "EUR")
+
+
+async def test_what_was_bought_is_listed_with_what_it_cost(rows: Rows) -> None:
+    order = await rows.make("orders", total_amount=4, status="PAID")
+    item = await rows.make("order_items", order_id=order["id"], price=4)
+    for content in (item["content_id"], (await rows.make("contents"))["id"]):
+        await rows.make("user_library", user_id=order["user_id"], order_id=order["id"], content_id=content)
+    found = await rows.connection.fetch(
+        "SELECT price::int, status FROM content_purchases WHERE user_id = $1 ORDER BY 1", order["user_id"]
+    )
+    assert [tuple(row) for row in found] == [(0, "PAID"), (4, "PAID")]

@@ -70,6 +70,7 @@ async def serve(
     server.close()
     # Every answer must say that it is the last: only the slow lane can.
     lane.blocks = OrderedDict()
+    edge.beat_lane.is_open = False
     await edge.leaving.let_go(traffic)
     traffic.close_idle()
     await runner.cleanup()

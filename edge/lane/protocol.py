@@ -50,6 +50,8 @@ class LaneProtocol(asyncio.Protocol):
         "lane",
         "owed",
         "paused_at",
+        "posted",
+        "poster",
         "served",
         "slow_at",
         "transport",
@@ -68,6 +70,10 @@ class LaneProtocol(asyncio.Protocol):
         """When aiohttp was last needed: a connection busy in the lane gives its handler back too, and is faster without."""
         self.begun_at = 0.0
         self.ended = False
+        self.posted: bytes | None = None
+        """The head of the post that is in the slow lane, for whoever wants to learn it."""
+        self.poster: Callable[[bytes], bool] | None = None
+        """Takes this connection's posts that are known by heart (edge/api/beat_lane.py)."""
         self.held: bytes | None = None
         """A request for the lane that came while aiohttp was still tidying up after its last answer; see `_hold`."""
 
@@ -85,6 +91,7 @@ class LaneProtocol(asyncio.Protocol):
         if handler is not None:
             handler.connection_lost(exc)
         self.transport = None
+        self.poster = None
 
     def data_received(self, data: bytes) -> None:
         """The lane: three look-ups, then bytes. Everything else is `_slow`."""
@@ -122,6 +129,20 @@ class LaneProtocol(asyncio.Protocol):
                             self.served = 1
                             self.active_at = now - lane.clock_gap
                             return
+        elif (
+            self.poster is not None
+            and self.owed == 0
+            and not self.paused_at
+            and (self.handler is None or self._handler_rests())
+            and self.poster(data)
+        ):
+            self.served = 1
+            self.active_at = monotonic_s()
+            return
+        self._slow(data)
+
+    def take_slowly(self, data: bytes) -> None:
+        """A whole request that the lane had taken and could not answer."""
         self._slow(data)
 
     def _hold(self, data: bytes) -> None:
@@ -192,7 +213,7 @@ class LaneProtocol(asyncio.Protocol):
 
     def _count(self, data: bytes, between: bool) -> None:
         """Keeps `owed` and `block` for one more chunk that goes to aiohttp, which is `between` two requests or in one."""
-        self.block = None
+        self.block = self.posted = None
         if self.owed < 0:
             return
         if between and self.owed > 0:
@@ -212,6 +233,8 @@ class LaneProtocol(asyncio.Protocol):
         self.owed = rest if rest >= 0 else -1
         if rest == 0 and body == 0:
             self.block = data[data.find(b"\r\n") + 2 :]
+        elif rest == 0 and data[:5] == b"POST ":
+            self.posted = data[: end + 4]
 
     def shed(self) -> None:
         """Gives an idle aiohttp handler back, leaving the connection open."""

@@ -76,6 +76,7 @@ async def serve(
     edge.health.draining.set()
     server.close()
     lane.close()
+    edge.beat_lane.is_open = False
     await edge.leaving.let_go(traffic)
     traffic.close_idle()
     await runner.cleanup()

@@ -23,6 +23,7 @@ from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT, Settings, SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
+from edge.api.beat_lane import BeatLane
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
 from edge.api.description import DescriptionFace
@@ -31,7 +32,7 @@ from edge.api.health import HealthFace
 from edge.api.hot import HotReads
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
-from edge.api.observe import BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
+from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
 from edge.api.partial import Partials
 from edge.api.passwords import Passwords
 from edge.api.pictures import PictureFace
@@ -84,6 +85,7 @@ class Edge:
     entitlements: Entitlements
     intake: Intake
     batcher: Batcher
+    beat_lane: BeatLane
     cache: ByteCache[StoredObject]
     partials: Partials
     passwords: Passwords
@@ -187,6 +189,11 @@ class Edge:
                 LANE.labels(suffix).inc(sent.answers)
                 MEDIA_BYTES.labels(suffix).inc(sent.body_bytes)
                 sent.answers = sent.body_bytes = 0
+        beats = self.beat_lane
+        if beats.posts:
+            REQUESTS.labels("progress", "POST", "204").inc(beats.posts)
+            BEATS.labels("taken").inc(beats.taken)
+            beats.posts = beats.taken = 0
 
     async def _sweep(self) -> None:
         while True:
@@ -240,6 +247,7 @@ async def open_edge(settings: Settings) -> Edge:
     intake = Intake(stream, partial(write_beats, database, rules))
     newest = NewestPositions(redis, breaker, settings.progress_partitions)
     batcher = Batcher(intake.store)
+    beat_lane = BeatLane(batcher)
     cache: ByteCache[StoredObject] = ByteCache(settings.cache_mb * 1024 * 1024, lambda stored: stored.size_bytes)
     learned = Learned()
     cache.was_used, cache.dropped = learned.was_used, learned.forget_answer
@@ -254,7 +262,7 @@ async def open_edge(settings: Settings) -> Edge:
     rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
-        BeatFace(gate, grants, batcher, durations(database)).routes(),
+        BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
@@ -285,6 +293,7 @@ async def open_edge(settings: Settings) -> Edge:
         entitlements,
         intake,
         batcher,
+        beat_lane,
         cache,
         partials,
         passwords,

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from core.errors import BAD_PLAYBACK_TOKEN, CONTENT_NOT_FOUND, UNSUPPORTED_TYPE, Fault, Refusal
 from core.viewer import Viewer
 from edge.api.access import Gate
+from edge.api.beat_lane import BeatLane
 from edge.api.bodies import read_body
 from edge.api.observe import BEATS
 from edge.progress.batcher import Batcher
@@ -33,6 +34,7 @@ class BeatFace:
     grants: Grants
     batcher: Batcher
     find_duration: FindDuration
+    lane: BeatLane
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of this face."""
@@ -45,15 +47,20 @@ class BeatFace:
         body = await read_body(request, MAX_BODY_BYTES)
         token, wire, prefix = decode(body)
         try:
-            beats = await self._checked(request, token, wire, prefix)
+            beats, claims = await self._checked(request, token, wire, prefix)
             await self.batcher.add(beats)
         except Refusal as refusal:
             BEATS.labels(refusal.code.code).inc(len(wire))
             raise
         BEATS.labels("taken").inc(len(beats))
+        if claims is not None and token is None:
+            self.lane.learn(request, _source(claims, beats[0].is_bot), claims.expires_at)
         return web.Response(status=204)
 
-    async def _checked(self, request: web.Request, token: str | None, wire: list[WireBeat], prefix: str) -> list[Beat]:
+    async def _checked(
+        self, request: web.Request, token: str | None, wire: list[WireBeat], prefix: str
+    ) -> tuple[list[Beat], Claims | None]:
+        """The beats, and the claims of the playback token if it is that which vouches for them."""
         now = time.time()
         crawls = is_bot(request.headers.get(hdrs.USER_AGENT, ""))
         if token is None:
@@ -61,13 +68,14 @@ class BeatFace:
             # A playback token starts with a key id and has two dots, as an access token (a JWT) does; only ours verifies.
             token = value if scheme.lower() == "bearer" and not value.startswith("eyJ") else None
         if token is not None:
-            return check(wire, _source(self._claims(token, now), crawls), prefix, now)
+            claims = self._claims(token, now)
+            return check(wire, _source(claims, crawls), prefix, now), claims
         viewer = (await self.gate.require_user(request)).viewer
         beats: list[Beat] = []
         for number, beat in enumerate(wire):
             at = f"{prefix}[{number}]" if prefix else ""
             beats += check([beat], await self._source_of(viewer, beat.content_id, at, crawls), "", now)
-        return beats
+        return beats, None
 
     def _claims(self, token: str, now: float) -> Claims:
         """The token's claims. A beat that comes after the token's end, from a laptop opened again, still counts for a day."""

@@ -16,22 +16,27 @@ _ODD_FRAMING = re.compile(
 )
 
 
-def after(owed: int, data: bytes, *, between: bool) -> tuple[int, bytes | None]:
-    """What is owed after one more chunk, and the chunk's header block if it was one whole request without a body.
+def after(owed: int, data: bytes, *, between: bool) -> tuple[int, bytes | None, bytes | None]:
+    """What is owed after one more chunk; and, if that was one whole request, its header block when it has no body, or its head
+    when it is a post with one.
 
     `owed`: what was owed before it. `between`: aiohttp is between two requests.
     """
     if owed < 0:
-        return UNKNOWN, None
+        return UNKNOWN, None, None
     if owed > 0:
         # Between requests, with a body owed: the parser sees the body elsewhere than we do.
-        return (owed - len(data) if len(data) <= owed and not between else UNKNOWN), None
+        return (owed - len(data) if len(data) <= owed and not between else UNKNOWN), None, None
     end = data.find(_HEAD_END)
     lengths = _LENGTH.findall(data, 0, end + 2)
     if end < 0 or len(lengths) > 1 or _ODD_FRAMING.search(data, 0, end + 4):
-        return UNKNOWN, None
+        return UNKNOWN, None, None
     body_bytes = int(lengths[0]) if lengths else 0
     rest = end + 4 + body_bytes - len(data)
     if rest < 0:
-        return UNKNOWN, None
-    return rest, data[data.find(b"\r\n") + 2 :] if rest == body_bytes == 0 else None
+        return UNKNOWN, None, None
+    if rest > 0:
+        return rest, None, None
+    if body_bytes == 0:
+        return 0, data[data.find(b"\r\n") + 2 :], None
+    return 0, None, data[: end + 4] if data.startswith(b"POST ") else None

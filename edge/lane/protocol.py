@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge.lane import framing
@@ -47,10 +48,13 @@ class LaneProtocol(asyncio.Protocol):
         "handler",
         "head",
         "held",
+        "is_posting",
         "lane",
         "lane_at",
         "owed",
         "paused_at",
+        "posted",
+        "poster",
         "served",
         "session",
         "slow_at",
@@ -74,9 +78,15 @@ class LaneProtocol(asyncio.Protocol):
         """When aiohttp was last needed: a connection busy in the lane gives its handler back too, and is faster without."""
         self.begun_at = 0.0
         self.ended = False
+        self.posted: bytes | None = None
+        """The head of the post that is in the slow lane, for whoever wants to learn it."""
+        self.poster: Callable[[bytes], bool] | None = None
+        """Takes this connection's posts that are known by heart (edge/api/beat_lane.py)."""
         self.held: bytes | None = None
         """A request for the lane that came while aiohttp was still tidying up after its last answer (`_hold`), or whose
         session is being checked (`_wait_for_check`)."""
+        self.is_posting = False
+        """A post that `poster` has taken is on its way to the disk; nothing is read until it is answered."""
         self.wire: socket.socket | None = None
         """The descriptor as files.py needs it; it belongs to uvloop."""
         # How the last request began and ended, while nothing but the lane has touched the connection since: see `_arm`.
@@ -104,6 +114,7 @@ class LaneProtocol(asyncio.Protocol):
         if handler is not None:
             handler.connection_lost(exc)
         self.transport = None
+        self.poster = None
 
     def data_received(self, data: bytes) -> None:
         """The lane. A request like the last one on this connection, but for its path, is one look-up."""
@@ -153,6 +164,18 @@ class LaneProtocol(asyncio.Protocol):
                     if self._arm(data, token_end, line_end, answers, session):
                         self.data_received(data)
                         return
+        elif self.poster is not None and self._is_clear() and self.poster(data):
+            self.served = True
+            self.active_at = monotonic_s()
+            return
+        self._slow(data)
+
+    def _is_clear(self) -> bool:
+        """Whether nothing is unfinished on the connection."""
+        return self.owed == 0 and not self.paused_at and (self.handler is None or self._handler_rests())
+
+    def take_slowly(self, data: bytes) -> None:
+        """A whole request that the lane had taken and could not answer."""
         self._slow(data)
 
     def _arm(self, data: bytes, token_end: int, line_end: int, answers: Answers, session: Any) -> bool:
@@ -246,7 +269,12 @@ class LaneProtocol(asyncio.Protocol):
     @property
     def rests(self) -> bool:
         """Whether no request is being received in body, answered or queued."""
-        return self.held is None and (self.handler is None or self._handler_rests())
+        return not self.waits and (self.handler is None or self._handler_rests())
+
+    @property
+    def waits(self) -> bool:
+        """Whether the lane has taken a request and not answered it yet."""
+        return self.held is not None or self.is_posting
 
     def _slow(self, data: bytes) -> None:
         self.disarm()
@@ -260,7 +288,7 @@ class LaneProtocol(asyncio.Protocol):
         else:
             between = self._handler_rests()
         fresh = self.owed == 0
-        self.owed, self.block = framing.after(self.owed, data, between=between)
+        self.owed, self.block, self.posted = framing.after(self.owed, data, between=between)
         parsed = handler._request_count
         handler.data_received(data)
         if handler._request_count != parsed:

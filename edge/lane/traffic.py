@@ -136,7 +136,7 @@ class Traffic:
     def close_idle(self) -> None:
         """At the start of a drain: connections that wait for nothing are closed, the others after their answer."""
         for connection in list(self.connections):
-            if connection.handler is None and connection.held is None and connection.transport is not None:
+            if connection.handler is None and not connection.waits and connection.transport is not None:
                 connection.transport.close()
 
     async def drained(self, timeout_s: float) -> None:
@@ -144,7 +144,7 @@ class Traffic:
         deadline = time.monotonic() + timeout_s
         while self.connections and time.monotonic() < deadline:
             for connection in list(self.connections):
-                if connection.transport is None or connection.held is not None:
+                if connection.transport is None or connection.waits:
                     continue
                 if not connection.transport.get_write_buffer_size():
                     connection.transport.close()

@@ -23,8 +23,9 @@ RETRY_AFTER_S = 2
 
 Store = Callable[[Sequence[Beat]], Awaitable[None]]
 """Makes beats durable, or raises."""
-Waiting = tuple[Sequence[Beat], asyncio.Future[None]]
-"""The beats of one request, and who waits for them."""
+Done = Callable[[Refusal | None], None]
+"""Told once what became of a request's beats: None when they are on disk."""
+Waiting = tuple[Sequence[Beat], Done]
 
 
 class Batcher:
@@ -46,14 +47,29 @@ class Batcher:
 
     async def add(self, beats: Sequence[Beat]) -> None:
         """Returns when `beats` are on disk. Raises Refusal 503 when they cannot be taken now."""
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(refusal: Refusal | None) -> None:
+            if stored.done():
+                return  # whoever waited has left
+            if refusal is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(refusal)
+
+        if not self.offer(beats, done):
+            raise Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
+        await stored
+
+    def offer(self, beats: Sequence[Beat], done: Done) -> bool:
+        """The same without a task: False when they cannot be taken now, else `done` is called later, and must not raise."""
         if self._closing or self._pending_beats + len(beats) > MAX_PENDING:
             self.refused += len(beats)
-            raise Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            return False
         self._pending.append((beats, done))
         self._pending_beats += len(beats)
         self._wake.set()
-        await done
+        return True
 
     async def _run(self) -> None:
         while True:
@@ -81,12 +97,8 @@ class Batcher:
                 return
             self.refused += len(beats)
             failure = Refusal(INTAKE_FULL, retry_after_s=RETRY_AFTER_S)
-        for _, future in taken:
-            if not future.done():
-                if failure is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(failure)
+        for _, done in taken:
+            done(failure)
 
     def _take(self) -> list[Waiting]:
         beats = count = 0

@@ -22,8 +22,7 @@ from edge.progress.drain import Drain
 from edge.progress.fold import Rules
 from edge.progress.partitions import dead_key, stream_key, trials_key
 from edge.progress.stream import GROUP, DrainStream, IntakeStream
-from edge.progress.write import write_beats
-from tests.edge.progress.test_drain import a_beat, a_session, point, rows
+from tests.edge.progress.test_drain import a_beat, a_session, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.running import run_penstock

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
-from core.database import Database, Row, dedicated
+from core.database import Database, DatabaseDown, Row, dedicated
 from core.ids import DEFAULT_TENANT, uuid7
 from core.redis_client import Breaker, Redis, connect
 from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
+from edge.progress import write as write_module
 from edge.progress.beat import Beat
 from edge.progress.drain import Drain
-from edge.progress.fold import DEFAULT_RULES
+from edge.progress.fold import DEFAULT_RULES, Rules
 from edge.progress.partitions import dead_key, stream_key
 from edge.progress.stream import GROUP, DrainStream, IntakeStream
-from edge.progress.write import write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
+from tests.waiting import until
 
 STREAM, DEAD = stream_key(0), dead_key(0)
+
+
+async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat]) -> int:
+    """Writes as the drain does: again, when the machine stood still for so long that PostgreSQL was taken for away."""
+
+    async def written() -> int | None:
+        try:
+            return 1 + await write_module.write_beats(database, rules, beats)
+        except DatabaseDown:
+            return None
+
+    return await until(written, 120, "PostgreSQL") - 1
 
 
 async def a_session(cast: Cast, user: UUID | None, content: UUID) -> UUID:

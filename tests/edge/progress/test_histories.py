@@ -16,8 +16,8 @@ from core.database import Connection, Database, Row, dedicated
 from core.ids import DEFAULT_TENANT, uuid7
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules
-from edge.progress.write import write_beats
 from tests.conftest import Servers
+from tests.edge.progress.test_drain import write_beats
 
 DURATION_MS = 120_000
 START_MS = 1_790_000_000_000

@@ -18,8 +18,7 @@ from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES
 from edge.progress.intake import Intake
 from edge.progress.stream import IntakeStream
-from edge.progress.write import write_beats
-from tests.edge.progress.test_drain import a_beat, a_session, drained, point, rows
+from tests.edge.progress.test_drain import a_beat, a_session, drained, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.waiting import until

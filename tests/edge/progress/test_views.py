@@ -13,9 +13,9 @@ from core.viewer import Viewer, service
 from edge.progress.bots import is_bot
 from edge.progress.fold import DEFAULT_RULES
 from edge.progress.keeper import Keeper
-from edge.progress.write import SQL, write_beats
+from edge.progress.write import SQL
 from tests.conftest import TestDatabase
-from tests.edge.progress.test_drain import a_beat, a_session, rows
+from tests.edge.progress.test_drain import a_beat, a_session, rows, write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 

@@ -1,0 +1,326 @@
+"""Posts known by heart are answered as the slow way answers them, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.ids import uuid7
+from edge.api.beat_lane import LINE, is_plain_post
+from edge.api.boundary import refuse_unparsed
+from edge.lane.handler import handlers
+from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.traffic import Traffic
+from edge.progress.beat import Beat
+from tests.edge.api.conftest import House
+from tests.edge.api.test_beats import a_beat, backlog
+from tests.edge.tokens.conftest import cast as cast
+from tests.waiting import until
+
+
+@dataclass
+class Answer:
+    """One answer as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Talk:
+    """A connection through the lane."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    house: House
+    grant: dict[str, Any]
+    seq: int = 0
+
+    def post(self, body: object = None, *, length: int | None = None, extra: str = "", **changes: object) -> bytes:
+        """A post as a browser sends it."""
+        self.seq += 1
+        if body is None:
+            body = a_beat(self.house.cast.free_film, seq=self.seq, position_s=self.seq / 10, **changes)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        head = (
+            f"POST /progress HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+            f"Content-Length: {len(data) if length is None else length}\r\nAuthorization: Bearer {self.grant['token']}\r\n"
+            f"Content-Type: application/json\r\n{extra}Accept: */*\r\n\r\n"
+        )
+        return head.encode() + data
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> Answer:
+        async with asyncio.timeout(60):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            line, *lines = head.rstrip().split("\r\n")
+            headers = dict(one.split(": ", 1) for one in lines)
+            body = await self.reader.readexactly(int(headers.get("Content-Length", 0)))
+        return Answer(int(line.split()[1]), headers, body)
+
+    async def ask(self, data: bytes) -> Answer:
+        """The answer; returns when aiohttp has come to rest, as it has for a player that waits five seconds."""
+        self.send(data)
+        answer = await self.answer()
+        await until(lambda: all(one.rests for one in self.connections()), 60, "aiohttp to rest")
+        return answer
+
+    def connections(self) -> list[LaneProtocol]:
+        return list(self.traffic.connections)
+
+    @property
+    def traffic(self) -> Traffic:
+        return _traffic
+
+    @property
+    def fast(self) -> int:
+        """How many posts have been answered by heart; nothing collects them in a test."""
+        return self.house.edge.beat_lane.posts
+
+
+_traffic = Traffic(cap=100)
+
+
+@pytest.fixture
+async def talk(house: House) -> AsyncIterator[Talk]:
+    for task in [task for task in house.edge.tasks if task.get_coro().__qualname__.endswith("_pulse")]:  # type: ignore[union-attr]
+        task.cancel()
+    runner = house.client.server.runner
+    assert runner is not None
+    assert isinstance(runner.server, web.Server)
+    _traffic.connections.clear()
+    edge = house.edge
+    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), _traffic)
+    server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), "127.0.0.1", 0)
+    grant = await house.play(house.cast.free_film, await house.sign_in(house.cast.vera))
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    yield Talk(reader, writer, house, grant)
+    writer.close()
+    server.close()
+
+
+async def test_the_second_post_is_answered_by_heart_and_alike(talk: Talk) -> None:
+    slow = await talk.ask(talk.post())
+    assert (slow.status, talk.fast) == (204, 0)
+    for n in range(1, 4):
+        fast = await talk.ask(talk.post())
+        assert (fast.status, fast.body, talk.fast) == (204, b"", n)
+        assert fast.headers.keys() == slow.headers.keys()
+        for name in slow.headers.keys() - {"Date", "X-Request-Id"}:
+            assert fast.headers[name] == slow.headers[name]
+        assert len(fast.headers["X-Request-Id"]) == len(slow.headers["X-Request-Id"])
+    assert talk.house.edge.beat_lane.taken == 3
+    assert await backlog(talk.house) == 4
+
+
+async def test_the_answer_to_another_origin_is_alike_too(talk: Talk) -> None:
+    slow = await talk.ask(talk.post(extra="Origin: https://shop.example\r\n"))
+    fast = await talk.ask(talk.post(extra="Origin: https://shop.example\r\n"))
+    assert talk.fast == 1
+    assert fast.headers.keys() == slow.headers.keys()
+    assert fast.headers["Access-Control-Allow-Origin"] == "*"
+
+
+async def test_several_beats_and_other_lengths_are_taken(talk: Talk) -> None:
+    film = talk.house.cast.free_film
+    await talk.ask(talk.post())
+    assert (await talk.ask(talk.post([a_beat(film, seq=n) for n in range(50, 90)]))).status == 204
+    assert (await talk.ask(talk.post(device_type="a television"))).status == 204
+    assert (talk.fast, talk.house.edge.beat_lane.taken) == (2, 41)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"position_s": 999}, 422, "PS408"), ({"event": "dance"}, 422, "PS408"), ({"at": "2999-01-01T00:00:00Z"}, 422, "PS408"),
+        ({"content_id": str(uuid7())}, 403, "PS410"),
+    ],
+)  # fmt: skip
+async def test_what_is_refused_is_refused_in_the_same_words(
+    talk: Talk, changes: dict[str, object], status: int, code: str
+) -> None:
+    await talk.ask(talk.post())
+    answer = await talk.ask(talk.post(a_beat(talk.house.cast.free_film, **changes)))
+    assert (answer.status, json.loads(answer.body)["code"], talk.fast) == (status, code, 0)
+    assert (await talk.ask(talk.post())).status == 204
+
+
+async def test_garbage_in_a_known_head_is_refused(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    for body, status in ((b"{", 400), (b"[]", 422), (b"\xff", 400), (b"x" * 70_000, 413)):
+        answer = await talk.ask(talk.post(body))
+        assert (answer.status, talk.fast) == (status, 0)
+
+
+async def test_another_head_goes_the_slow_way(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    good = talk.post()
+    for changed in (
+        good.replace(b"Accept: */*", b"Accept: text/html"),
+        good.replace(b"Connection: keep-alive\r\n", b""),
+        good.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ):
+        assert (await talk.ask(changed)).status == 204
+        assert talk.fast == 0
+
+
+async def test_a_forged_token_is_refused_on_a_connection_that_is_known(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    forged = talk.post().replace(talk.grant["token"][-6:].encode(), b"AAAAAA")
+    answer = await talk.ask(forged)
+    assert (answer.status, talk.fast) == (401, 0)
+
+
+@pytest.mark.parametrize("length", ["+0", "00", "0x1", " "])
+async def test_a_length_in_another_spelling_is_not_known(talk: Talk, length: str) -> None:
+    await talk.ask(talk.post())
+    post = talk.post()
+    size = post.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]
+    talk.send(post.replace(b"Content-Length: " + size, b"Content-Length: " + length.encode() + size, 1))
+    answer = await talk.answer()
+    assert (answer.status in (204, 400), talk.fast) == (True, 0)
+
+
+async def test_a_post_in_pieces_is_put_together(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    post = talk.post()
+    for cut in (5, len(post) // 2, len(post) - 1):
+        talk.send(post[:cut])
+        await talk.writer.drain()
+        await asyncio.sleep(0)
+        talk.send(post[cut:])
+        assert (await talk.answer()).status == 204
+
+
+async def test_posts_and_other_requests_sent_at_once_are_answered_in_order(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    nothing = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for burst in ((talk.post(), talk.post()), (talk.post(), nothing, talk.post()), (nothing, talk.post())):
+        for data in burst:
+            talk.send(data)
+        wanted = [404 if data == nothing else 204 for data in burst]
+        assert [(await talk.answer()).status for _ in burst] == wanted
+        await asyncio.sleep(0)
+
+
+async def test_what_comes_while_a_post_is_under_way_waits_for_its_answer(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    gate = asyncio.Event()
+    batcher = talk.house.edge.batcher
+    store = batcher._store
+
+    async def slowly(beats: Sequence[Beat]) -> None:
+        await gate.wait()
+        await store(beats)
+
+    batcher._store = slowly
+    talk.send(talk.post())
+    await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    talk.send(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    talk.send(talk.post())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not talk.reader._buffer  # type: ignore[attr-defined]
+    gate.set()
+    assert [(await talk.answer()).status for _ in range(3)] == [204, 404, 204]
+
+
+async def test_what_cannot_be_stored_is_sent_back_in_words(talk: Talk) -> None:
+    await talk.ask(talk.post())
+
+    async def never(beats: Sequence[Beat]) -> None:
+        raise OSError("no disk")
+
+    batcher = talk.house.edge.batcher
+    store, batcher._store = batcher._store, never
+    answer = await talk.ask(talk.post())
+    assert (answer.status, json.loads(answer.body)["code"], answer.headers["Retry-After"]) == (503, "PS409", "2")
+    assert (talk.fast, talk.house.edge.beat_lane.taken) == (0, 0)
+    batcher._store = store
+    assert (await talk.ask(talk.post())).status == 204
+    assert talk.fast == 1
+
+
+async def test_who_leaves_while_a_post_is_under_way_disturbs_nobody(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    gate = asyncio.Event()
+    batcher = talk.house.edge.batcher
+    store = batcher._store
+
+    async def slowly(beats: Sequence[Beat]) -> None:
+        await gate.wait()
+        await store(beats)
+
+    batcher._store = slowly
+    talk.send(talk.post())
+    await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    talk.writer.transport.abort()
+    gate.set()
+
+    async def stored() -> bool:
+        return await backlog(talk.house) == 2
+
+    await until(stored, 60, "the post to be stored all the same")
+
+
+async def test_a_process_that_leaves_says_so_in_each_answer(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    talk.house.edge.leaving.begun.set()
+    talk.house.edge.beat_lane.is_open = False
+    answer = await talk.ask(talk.post())
+    assert (answer.status, answer.headers["Connection"], talk.fast) == (204, "close", 0)
+
+
+async def test_a_token_past_its_end_is_looked_at_again(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    (connection,) = talk.connections()
+    connection.poster._good_until = 0  # type: ignore[union-attr]
+    assert (await talk.ask(talk.post())).status == 204
+    assert talk.fast == 0
+
+
+HEADERS = (
+    (b"Host", b"localhost"),
+    (b"Content-Length", b"5"),
+    (b"Authorization", b"Bearer x"),
+    (b"Content-Type", b"application/json"),
+)
+
+
+def head_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return LINE + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n"
+
+
+def test_a_plain_head_is_known_for_one() -> None:
+    assert is_plain_post(head_of(HEADERS), HEADERS)
+    assert is_plain_post(head_of((*HEADERS, (b"Accept", b"*/*"))), (*HEADERS, (b"Accept", b"*/*")))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (b"Transfer-Encoding", b"chunked"), (b"Expect", b"100-continue"), (b"Content-Encoding", b"gzip"), (b"Host", b"other"),
+        (b"Connection", b"close"), (b"Upgrade", b"h2c"), (b"X-Request-Id", b"chosen-by-client"), (b"Content-Length", b"6"),
+        (b"If-Match", b"*"),
+    ],
+)  # fmt: skip
+def test_a_head_with_anything_that_bears_on_the_answer_is_not_plain(more: tuple[bytes, bytes]) -> None:
+    assert not is_plain_post(head_of((*HEADERS, more)), (*HEADERS, more))
+
+
+@given(st.binary(max_size=40), st.integers(0, 200))
+def test_a_head_with_stray_bytes_is_not_plain(stray: bytes, at: int) -> None:
+    head = head_of(HEADERS)
+    changed = head[:at] + stray + head[at:]
+    assert is_plain_post(changed, HEADERS) == (changed == head)

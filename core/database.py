@@ -160,6 +160,10 @@ class Database:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:
                 raise DatabaseDown(str(error) or "no answer in time") from error
+            except AttributeError as error:
+                if not connection.is_closed():
+                    raise
+                raise DatabaseDown("cut off") from error  # see _ask
 
     async def read(self, viewer: Viewer, sql: str, args: Sequence[object], *, explain: bool = False) -> Row | None:
         """The first row of `sql`, a SELECT without side effects run for `viewer` as a transaction of its own.
@@ -275,6 +279,9 @@ async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) ->
         raise SchemaChanged(str(error)) from error
     except _MAKES_NO_SENSE as error:
         raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
+    except AttributeError as error:
+        # asyncpg, when the line was cut (`_let_go`) between two of its own awaits: there is no protocol any more.
+        raise DatabaseDown("cut off") from error
 
 
 async def _keep_as_is(connection: Connection[Row]) -> None:

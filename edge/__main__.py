@@ -56,7 +56,7 @@ async def serve(
     assert runner.server is not None
     edge.leaving.heed_signals()
     traffic = traffic or Traffic()
-    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic)
+    lane = Lane(edge.learned, edge.sessions.session_of, handlers(runner.server, refuse_unparsed), traffic, edge.wholes)
     server = await asyncio.get_running_loop().create_server(lambda: LaneProtocol(lane), sock=listening, backlog=BACKLOG)
     sweeping = asyncio.create_task(traffic.sweep())
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
@@ -69,6 +69,7 @@ async def serve(
     server.close()
     # Every answer must say that it is the last: only the slow lane can.
     lane.blocks = OrderedDict()
+    edge.wholes.close()
     await edge.leaving.let_go(traffic)
     traffic.close_idle()
     await runner.cleanup()

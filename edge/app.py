@@ -45,6 +45,7 @@ from edge.hls.delivery import Delivery
 from edge.hls.disk import DiskCache
 from edge.hls.stored import StoredObject
 from edge.lane.learned import Learned
+from edge.lane.whole import Wholes
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
@@ -88,6 +89,11 @@ class Edge:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def wholes(self) -> Wholes:
+        """What the fast lane may answer of the API."""
+        return self.hot.wholes
+
     def app(self) -> web.Application:
         """The application, its background tasks tied to its start and end."""
         trusted = self.settings.trusted_proxies
@@ -97,6 +103,7 @@ class Edge:
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
         app.on_response_prepare.append(unsigned)
         app.on_response_prepare.append(self.leaving.say_close)
+        app.on_response_prepare.append(self.hot.teach)
         for routes in self.faces:
             app.add_routes(routes)
         app.on_startup.append(self._start)
@@ -170,6 +177,10 @@ class Edge:
                 LANE.labels(suffix).inc(sent.answers)
                 MEDIA_BYTES.labels(suffix).inc(sent.body_bytes)
                 sent.answers = sent.body_bytes = 0
+        if whole := self.wholes.sent.answers:
+            REQUESTS.labels("rest", "GET", "200").inc(whole)
+            LANE.labels("rest").inc(whole)
+            self.wholes.sent.answers = self.wholes.sent.body_bytes = 0
 
     async def _sweep(self) -> None:
         while True:

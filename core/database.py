@@ -46,16 +46,9 @@ _READ = (
 # What the server says to a read that is well formed and makes no sense: an operator that a type lacks, a text search of
 # bad syntax, an unknown language, too many parts.
 _MAKES_NO_SENSE = (
-    asyncpg.UndefinedFunctionError,
-    asyncpg.UndefinedObjectError,
-    asyncpg.CannotCoerceError,
-    asyncpg.DatatypeMismatchError,
-    asyncpg.FeatureNotSupportedError,
-    asyncpg.PostgresSyntaxError,
-    asyncpg.ProgramLimitExceededError,
-)
-
-_UNDEFINED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+    asyncpg.UndefinedFunctionError, asyncpg.UndefinedObjectError, asyncpg.CannotCoerceError, asyncpg.DatatypeMismatchError,
+    asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError, asyncpg.ProgramLimitExceededError,
+)  # fmt: skip
 
 # What a broken constraint means to a client, where its name alone would not say it well.
 CONSTRAINT_MEANINGS: Mapping[str, tuple[errors.Code, str]] = {
@@ -116,12 +109,7 @@ class Tx:
 
     async def ask(self, sql: str, args: Sequence[object]) -> Row | None:
         """The first row of a statement that the engine made. Raises Refusal BAD_QUERY, SchemaChanged."""
-        try:
-            return await self.connection.fetchrow(sql, *args)
-        except _UNDEFINED as error:
-            raise SchemaChanged(str(error)) from error
-        except _MAKES_NO_SENSE as error:
-            raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
+        return await _ask(self.connection, sql, args)
 
     async def run_many(self, statement: Statement, rows: Sequence[Sequence[object]]) -> None:
         """Executes once per row, pipelined."""
@@ -188,6 +176,10 @@ class Database:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:
                 raise DatabaseDown(str(error) or "no answer in time") from error
+            except AttributeError as error:
+                if not connection.is_closed():
+                    raise
+                raise DatabaseDown("cut off") from error  # see _ask
 
     async def read(self, viewer: Viewer, sql: str, args: Sequence[object], *, explain: bool = False) -> Row | None:
         """The first row of `sql`, a SELECT without side effects run for `viewer` as a transaction of its own.
@@ -198,11 +190,7 @@ class Database:
         text = ("EXPLAIN (FORMAT JSON) " if explain else "") + _READ[0] + sql + _READ[1]
         async with self._connection() as connection:
             try:
-                return await connection.fetchrow(text, *viewer_settings(viewer), *args)
-            except _UNDEFINED as error:
-                raise SchemaChanged(str(error)) from error
-            except _MAKES_NO_SENSE as error:
-                raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
+                return await _ask(connection, text, (*viewer_settings(viewer), *args))
             except asyncpg.PostgresError as error:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -298,6 +286,18 @@ class Database:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await stop.wait()
+
+
+async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) -> Row | None:
+    try:
+        return await connection.fetchrow(sql, *args)
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise SchemaChanged(str(error)) from error
+    except _MAKES_NO_SENSE as error:
+        raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
+    except AttributeError as error:
+        # asyncpg, when the line was cut (`_let_go`) between two of its own awaits: there is no protocol any more.
+        raise DatabaseDown("cut off") from error
 
 
 async def _keep_as_is(connection: Connection[Row]) -> None:

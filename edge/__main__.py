@@ -65,6 +65,7 @@ async def serve(
         handlers(runner.server, refuse_unparsed),
         traffic,
         edge.sessions.begin_check,
+        edge.wholes,
     )
     server = await asyncio.get_running_loop().create_server(
         lambda: DoorProtocol(lane, edge.door), sock=listening, backlog=BACKLOG
@@ -77,6 +78,7 @@ async def serve(
     server.close()
     lane.close()
     edge.beat_lane.is_open = False
+    edge.wholes.close()
     await edge.leaving.let_go(traffic)
     traffic.close_idle()
     await runner.cleanup()

@@ -48,6 +48,7 @@ from edge.hls.delivery import Delivery
 from edge.hls.disk import DiskCache
 from edge.hls.stored import StoredObject
 from edge.lane.learned import Learned
+from edge.lane.whole import Wholes
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
 from edge.progress.batcher import Batcher
@@ -102,6 +103,11 @@ class Edge:
     def __post_init__(self) -> None:
         self.door = Door(self.shedding, self.leaving.begun.is_set)
 
+    @property
+    def wholes(self) -> Wholes:
+        """What the fast lane may answer of the API."""
+        return self.hot.wholes
+
     def app(self) -> web.Application:
         """The application, its background tasks tied to its start and end."""
         trusted = self.settings.trusted_proxies
@@ -111,6 +117,7 @@ class Edge:
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
         app.on_response_prepare.append(unsigned)
         app.on_response_prepare.append(self.leaving.say_close)
+        app.on_response_prepare.append(self.hot.teach)
         for routes in self.faces:
             app.add_routes(routes)
         app.on_startup.append(self._start)
@@ -194,6 +201,10 @@ class Edge:
             REQUESTS.labels("progress", "POST", "204").inc(beats.posts)
             BEATS.labels("taken").inc(beats.taken)
             beats.posts = beats.taken = 0
+        if whole := self.wholes.sent.answers:
+            REQUESTS.labels("rest", "GET", "200").inc(whole)
+            LANE.labels("rest").inc(whole)
+            self.wholes.sent.answers = self.wholes.sent.body_bytes = 0
 
     async def _sweep(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from core import errors
 from core.domain.context import Verb
 from core.engine.clauses import Filter
 from core.engine.payload import Payload
@@ -18,17 +19,7 @@ from core.engine.request import EVERYTHING, ReadRequest, parse_read, split_query
 from core.engine.scanner import Scanner, refuse
 from core.engine.schema import Column, Schema, TableInfo
 from core.engine.tree import Node
-from core.errors import (
-    BAD_FIELD,
-    COLUMN_CLOSED,
-    FORBIDDEN,
-    NEEDS_FILTER,
-    READ_ONLY,
-    ROLLBACK_CLOSED,
-    SIGN_IN_NEEDED,
-    Fault,
-    Refusal,
-)
+from core.errors import Fault, Refusal
 from core.viewer import Viewer
 
 Method = Literal["POST", "PATCH", "PUT", "DELETE"]
@@ -83,7 +74,7 @@ def plan_change(
     """The change that `{method} /rest/v1/{table_name}?{query}` asks for. Raises Refusal."""
     wishes = parse_prefer(prefer)
     if wishes.known.get("tx") == "rollback" and not may_roll_back:
-        raise Refusal(ROLLBACK_CLOSED)
+        raise Refusal(errors.ROLLBACK_CLOSED)
     _check_verbs(find_table(schema, table_name), method, viewer)
     read = parse_read(table_name, query, accept=accept)
     if read.cursor is not None:
@@ -97,7 +88,7 @@ def plan_change(
             return _put(change)
         case "PATCH":
             if len(payload.rows) != 1:
-                raise Refusal(BAD_FIELD, "PATCH takes one object.")
+                raise Refusal(errors.BAD_FIELD, "PATCH takes one object.")
             _check_filtered(change)
             return replace(change, columns=_settable(change, names, change.tree.table.policy.updatable))
         case "DELETE":
@@ -108,14 +99,14 @@ def plan_change(
 def _check_verbs(table: TableInfo, method: Method, viewer: Viewer) -> None:
     policy = table.policy
     if not set(VERBS[method]) <= policy.verbs:
-        raise Refusal(READ_ONLY, data={"allowed": allowed_methods(table).split(", ")})
+        raise Refusal(errors.READ_ONLY, data={"allowed": allowed_methods(table).split(", ")})
     if viewer.role not in policy.writers:
-        raise Refusal(SIGN_IN_NEEDED if viewer.user_id is None else FORBIDDEN)
+        raise Refusal(errors.SIGN_IN_NEEDED if viewer.user_id is None else errors.FORBIDDEN)
 
 
 def _check_filtered(change: Change) -> None:
     if not change.tree.where:
-        raise Refusal(NEEDS_FILTER)
+        raise Refusal(errors.NEEDS_FILTER)
     if change.tree.window != EVERYTHING:
         refuse("limit", "does not limit a change", "Say which rows by filters, how many by Prefer: max-affected.")
 
@@ -125,7 +116,7 @@ def _settable(change: Change, names: Mapping[str, str], open_columns: frozenset[
     keys = _names(names["columns"], "columns") if "columns" in names else change.payload.keys
     if "columns" not in names and not change.payload.is_uniform:
         raise Refusal(
-            BAD_FIELD,
+            errors.BAD_FIELD,
             "All rows of the body must have the same keys.",
             hint="Name the columns in `columns`; rows without a key then get null, or with Prefer: missing=default its default.",
         )
@@ -137,7 +128,7 @@ def _settable(change: Change, names: Mapping[str, str], open_columns: frozenset[
 def _check_open(columns: tuple[Column, ...], open_columns: frozenset[str]) -> None:
     if closed := sorted({column.name for column in columns} - open_columns):
         raise Refusal(
-            COLUMN_CLOSED,
+            errors.COLUMN_CLOSED,
             f"{', '.join(closed)}: not written by clients.",
             hint=f"Open here: {', '.join(sorted(open_columns))}." if open_columns else None,
             faults=tuple(Fault(name, "is not written by clients") for name in closed),
@@ -150,7 +141,7 @@ def _insert(change: Change, names: Mapping[str, str]) -> Change:
     table = change.tree.table
     columns = _settable(change, names, table.policy.insertable)
     if not columns and len(change.payload.rows) > 1:
-        raise Refusal(BAD_FIELD, "Several rows without any column.")
+        raise Refusal(errors.BAD_FIELD, "Several rows without any column.")
     change = replace(change, columns=columns, uses_defaults=change.wishes.known.get("missing") == "default")
     resolution = change.wishes.known.get("resolution")
     if resolution is None:
@@ -171,7 +162,7 @@ def _put(change: Change) -> Change:
     if not table.primary_key or len(change.tree.where) != len(wanted) or wanted.keys() != set(table.primary_key):
         refuse("query", f"PUT names one row: {'&'.join(f'{name}=eq....' for name in table.primary_key) or 'by key'}")
     if len(rows) != 1 or any(str(rows[0].get(name)).lower() != value.lower() for name, value in wanted.items()):
-        raise Refusal(BAD_FIELD, "PUT takes one object, with the primary key of the address.")
+        raise Refusal(errors.BAD_FIELD, "PUT takes one object, with the primary key of the address.")
     columns = _settable(change, {}, table.policy.insertable)
     return _merging(replace(change, columns=columns, target=table.primary_key))
 
@@ -179,7 +170,7 @@ def _put(change: Change) -> Change:
 def _merging(change: Change) -> Change:
     policy = change.tree.table.policy
     if "update" not in policy.verbs:
-        raise Refusal(READ_ONLY, f"Rows of {policy.name} are not changed.")
+        raise Refusal(errors.READ_ONLY, f"Rows of {policy.name} are not changed.")
     merged = tuple(column for column in change.columns if column.name not in (change.target or ()))
     _check_open(merged, policy.updatable)
     return replace(change, merged=merged)

@@ -10,26 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count as counter
 
-from core.engine.clauses import (
-    CONTAINMENTS,
-    PATTERNS,
-    RANGES,
-    SEARCHES,
-    Condition,
-    Embed,
-    Filter,
-    Logic,
-    Pick,
-    Star,
-    Tally,
-)
+from core.engine.clauses import Condition, Embed, Logic, Pick, Star, Tally
 from core.engine.keyset import add_keyset
 from core.engine.relations import find_relation
 from core.engine.request import EVERYTHING, EmbedPath, ReadRequest
 from core.engine.scanner import Field, refuse
 from core.engine.schema import Column, Schema, TableInfo, near
-from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort, Test
-from core.errors import BAD_QUERY, UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
+from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort, Test, check_operator
+from core.errors import UNKNOWN_COLUMN, UNKNOWN_TABLE, Fault, Refusal
 
 MAX_EMBEDS = 25
 MAX_OUTPUTS = 250  # PostgreSQL's own limit is 1664
@@ -60,12 +48,7 @@ def find_table(schema: Schema, name: str) -> TableInfo:
 
 
 def _no_table(schema: Schema, name: str) -> Refusal:
-    meant = near(name, schema.tables)
-    return Refusal(
-        UNKNOWN_TABLE,
-        f"There is no table {name[:63]!r}.",
-        hint=f"Perhaps you meant {meant}." if meant else None,
-    )
+    return Refusal(UNKNOWN_TABLE, f"There is no table {name[:63]!r}.", hint=near(name, schema.tables))
 
 
 def _everywhere(node: Node, build: Pass, request: ReadRequest) -> Node:
@@ -89,16 +72,8 @@ def _relate(node: Node, schema: Schema, numbers: Iterator[int]) -> Node:
         number = next(numbers)
         if number > MAX_EMBEDS:
             refuse("select", f"there may be {MAX_EMBEDS} embeds at most")
-        child = Node(
-            schema.tables[relation.target],
-            f"t{number}",
-            item.name,
-            (*node.path, item.name),
-            relation,
-            item.select,
-            is_inner=item.join == "inner",
-            is_spread=item.spread,
-        )
+        target, path = schema.tables[relation.target], (*node.path, item.name)
+        child = Node(target, f"t{number}", item.name, path, relation, item.select, item.join == "inner", item.spread)
         children.append(_relate(child, schema, numbers))
     return replace(node, children=tuple(children))
 
@@ -109,12 +84,8 @@ def _check_paths(tree: Node, request: ReadRequest) -> None:
     for path in (*(path for path, _ in request.conditions), *request.orders, *request.windows):
         if path not in known:
             name = ".".join(path)
-            raise Refusal(
-                BAD_QUERY,
-                f"{name} is not an embedded resource in this request.",
-                hint=f"Verify that {name} is included in the 'select' query parameter.",
-                faults=(Fault(name, "is not in select"),),
-            )
+            why = "is not an embedded resource in this request"
+            refuse(name, why, f"Verify that {name} is included in the 'select' query parameter.")
 
 
 def _paths(node: Node) -> list[EmbedPath]:
@@ -188,27 +159,8 @@ def _planned(node: Node, condition: Condition) -> Planned:
                 refuse(condition.parameter, "an embed is null or not.null")
             return Exists(child.alias, (value == "null") != condition.negated)
     place = _place(node, condition.field, condition.parameter)
-    _check_operator(place, condition)
+    check_operator(place, condition)
     return Test(place, condition)
-
-
-def _check_operator(place: Place, condition: Filter) -> None:
-    operator, column = condition.operator, place.column
-    is_json = column.type == "jsonb" or (bool(place.path) and not place.path[-1].as_text)
-    if operator in PATTERNS:
-        fits = place.is_text
-    elif operator in SEARCHES:
-        fits = place.is_text or is_json or column.type == "tsvector"
-    elif operator in CONTAINMENTS:
-        fits = is_json or (not place.path and (column.category in "AR" or column.type.endswith("multirange")))
-    elif operator in RANGES:
-        fits = not place.path and (column.category == "R" or column.type.endswith("multirange"))
-    elif operator == "is" and condition.values[0].lower() in ("true", "false", "unknown"):
-        fits = not place.path and column.category == "B"
-    else:
-        fits = True
-    if not fits:
-        refuse(condition.parameter, f"{operator} does not apply to {column.name}, which is {column.type}")
 
 
 def add_order(node: Node, request: ReadRequest) -> Node:
@@ -221,11 +173,8 @@ def add_order(node: Node, request: ReadRequest) -> Node:
             if found is None:
                 refuse(term.parameter, f"{term.embed} is not embedded", f"Add {term.embed}() to select.")
             if not found.to_one:
-                refuse(
-                    term.parameter,
-                    f"{term.embed} has many rows for each of {node.name}",
-                    "Only a to-one embed can order.",
-                )
+                why = f"{term.embed} has many rows for each of {node.name}"
+                refuse(term.parameter, why, "Only a to-one embed can order.")
             owner, embed = found, found.alias
         terms.append(Sort(_place(owner, term.field, term.parameter), embed, term.descending, term.nulls))
     return replace(node, order=tuple(terms))
@@ -243,13 +192,9 @@ def find_column(table: TableInfo, name: str, parameter: str) -> Column:
     """The visible column of that name. Raises Refusal UNKNOWN_COLUMN."""
     column = table.columns.get(name)
     if column is None:
-        meant = near(name, table.columns)
-        raise Refusal(
-            UNKNOWN_COLUMN,
-            f"{parameter[:100]}: {table.name} has no column {name[:63]!r}.",
-            hint=f"Perhaps you meant {meant}." if meant else None,
-            faults=(Fault(parameter[:100], f"{table.name} has no column {name[:63]}"),),
-        )
+        why, parameter = f"{table.name} has no column {name[:63]!r}", parameter[:100]
+        hint = near(name, table.columns)
+        raise Refusal(UNKNOWN_COLUMN, f"{parameter}: {why}.", hint=hint, faults=(Fault(parameter, why),))
     return column
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from core.errors import BAD_REQUEST, Refusal
 
@@ -35,24 +35,12 @@ class Wishes:
     @property
     def count(self) -> Count | None:
         """How the rows that match are to be counted."""
-        match self.known.get("count"):
-            case "exact":
-                return "exact"
-            case "planned":
-                return "planned"
-            case "estimated":
-                return "estimated"
-        return None
+        return cast("Count | None", self.known.get("count"))
 
     @property
     def returns(self) -> Return:
         """What a write is answered with."""
-        match self.known.get("return"):
-            case "representation":
-                return "representation"
-            case "headers-only":
-                return "headers-only"
-        return "minimal"
+        return cast("Return", self.known.get("return", "minimal"))
 
     @property
     def max_affected(self) -> int | None:

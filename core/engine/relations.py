@@ -128,7 +128,7 @@ def _unknown(known: list[Relation], origin: str, target: str, hint: str | None) 
     elif through := sorted({r.junction for r in known if r.target == target and r.junction}):
         advice = f"Embed it through another table: {', '.join(f'{junction}({target}(...))' for junction in through)}."
     elif meant := near(target, reachable):
-        advice = f"Perhaps you meant {meant}."
+        advice = meant
     elif reachable:
         advice = f"Reachable from {origin}: {', '.join(reachable)}."
     return Refusal(

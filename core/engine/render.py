@@ -19,32 +19,13 @@ from core.engine.request import MAX_ROWS, Format, Window
 from core.engine.tree import Exists, Group, Node, Output, Place, Planned, Sort
 
 _OPERATORS = {
-    "eq": "=",
-    "neq": "<>",
-    "gt": ">",
-    "gte": ">=",
-    "lt": "<",
-    "lte": "<=",
-    "isdistinct": "IS DISTINCT FROM",
-    "like": "LIKE",
-    "ilike": "ILIKE",
-    "match": "~",
-    "imatch": "~*",
-    "cs": "@>",
-    "cd": "<@",
-    "ov": "&&",
-    "sl": "<<",
-    "sr": ">>",
-    "nxr": "&<",
-    "nxl": "&>",
-    "adj": "-|-",
-}
+    "eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "isdistinct": "IS DISTINCT FROM",
+    "like": "LIKE", "ilike": "ILIKE", "match": "~", "imatch": "~*", "cs": "@>", "cd": "<@", "ov": "&&",
+    "sl": "<<", "sr": ">>", "nxr": "&<", "nxl": "&>", "adj": "-|-",
+}  # fmt: skip
 _SEARCHES = {
-    "fts": "to_tsquery",
-    "plfts": "plainto_tsquery",
-    "phfts": "phraseto_tsquery",
-    "wfts": "websearch_to_tsquery",
-}
+    "fts": "to_tsquery", "plfts": "plainto_tsquery", "phfts": "phraseto_tsquery", "wfts": "websearch_to_tsquery",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +146,15 @@ def render_conditions(node: Node, arguments: Arguments) -> str:
 
 
 def _body(tree: Node, format_: Format, strip_nulls: bool) -> str:
+    row = "json_strip_nulls(row_to_json(e.*))" if strip_nulls else "row_to_json(e.*)"
     match format_:
         case "array":
-            body = f"coalesce({_array(strip_nulls)}::text, '[]')"
+            body = f"coalesce(json_agg({row if strip_nulls else 'e.*'})::text, '[]')"
         case "object":
-            body = f"coalesce(string_agg({_object(strip_nulls)}::text, ''), '')"
+            body = f"coalesce(string_agg({row}::text, ''), '')"
         case "csv":
             body = _csv(tree)
     return f"convert_to({body}, 'UTF8')"
-
-
-def _array(strip_nulls: bool) -> str:
-    return "json_agg(json_strip_nulls(row_to_json(e.*)))" if strip_nulls else "json_agg(e.*)"
-
-
-def _object(strip_nulls: bool) -> str:
-    return "json_strip_nulls(row_to_json(e.*))" if strip_nulls else "row_to_json(e.*)"
 
 
 def _csv(tree: Node) -> str:

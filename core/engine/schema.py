@@ -69,16 +69,13 @@ class Schema:
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be."""
+    """A hint at the known name that `name` was probably meant to be."""
     matches = get_close_matches(name[:63], list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    return f"Perhaps you meant {matches[0]}." if matches else None
 
 
 def build_schema(
-    served: Mapping[str, Table],
-    tables: Iterable[Row],
-    columns: Iterable[Row],
-    constraints: Iterable[Row],
+    served: Mapping[str, Table], tables: Iterable[Row], columns: Iterable[Row], constraints: Iterable[Row]
 ) -> Schema:
     """The schema from catalogue rows (shapes: schema.sql). Raises ValueError if a context names what is not there."""
     comments = {row["name"]: row["comment"] for row in tables}
@@ -92,53 +89,35 @@ def build_schema(
         if name in unseen[row["table_name"]]:
             unseen[row["table_name"]].discard(name)
         else:
-            visible[row["table_name"]][name] = Column(
-                name,
-                row["type"],
-                row["category"],
-                row["nullable"],
-                row["comment"],
-                row["default_sql"],
-                tuple(row["labels"] or ()),
-            )
+            labels, kind, nullable = tuple(row["labels"] or ()), row["type"], row["nullable"]
+            column = Column(name, kind, row["category"], nullable, row["comment"], row["default_sql"], labels)
+            visible[row["table_name"]][name] = column
     if wrong := sorted(f"{table}.{name}" for table, names in unseen.items() for name in names):
         raise ValueError(f"contexts hide columns that the database lacks: {', '.join(wrong)}")
     primary: dict[str, tuple[str, ...]] = {}
     keys: dict[str, set[frozenset[str]]] = {name: set() for name in served}
     foreign_keys = []
     for row in constraints:
-        if row["kind"] == "f":
-            if row["foreign_table"] in served:
-                foreign_keys.append(
-                    ForeignKey(
-                        row["name"],
-                        row["table_name"],
-                        tuple(row["columns"]),
-                        row["foreign_table"],
-                        tuple(row["foreign_columns"]),
-                    )
-                )
-            continue
-        keys[row["table_name"]].add(frozenset(row["columns"]))
-        if row["kind"] == "p":
-            primary[row["table_name"]] = tuple(row["columns"])
-    return Schema(
-        MappingProxyType(
-            {
-                name: TableInfo(
-                    name,
-                    MappingProxyType(visible[name]),
-                    primary.get(name, ()),
-                    frozenset(keys[name]),
-                    table,
-                    comments[name],
-                    name in announced,
-                )
-                for name, table in sorted(served.items())
-            }
-        ),
-        tuple(foreign_keys),
-    )
+        name, own = row["table_name"], tuple(row["columns"])
+        if row["kind"] != "f":
+            keys[name].add(frozenset(own))
+            if row["kind"] == "p":
+                primary[name] = own
+        elif row["foreign_table"] in served:
+            foreign_keys.append(ForeignKey(row["name"], name, own, row["foreign_table"], tuple(row["foreign_columns"])))
+    found = {
+        name: TableInfo(
+            name,
+            MappingProxyType(visible[name]),
+            primary.get(name, ()),
+            frozenset(keys[name]),
+            policy,
+            comments[name],
+            name in announced,
+        )
+        for name, policy in sorted(served.items())
+    }
+    return Schema(MappingProxyType(found), tuple(foreign_keys))
 
 
 class SchemaSource:

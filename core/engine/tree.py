@@ -1,6 +1,6 @@
 """What will be read or written, as records: nodes joined by relations, with their outputs, conditions, order and window.
 
-Decides nothing. Made by the planner, read by the renderer; knows no request, no SQL and no viewer.
+Decides only whether an operator applies to a place. Made by the planner, read by the renderer; knows no request, no SQL and no viewer.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from core.engine.clauses import Filter, Item
+from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Filter, Item
 from core.engine.relations import Relation
 from core.engine.request import EVERYTHING, EmbedPath, Window
-from core.engine.scanner import JsonStep
+from core.engine.scanner import JsonStep, refuse
 from core.engine.schema import Column, TableInfo
 
 
@@ -122,3 +122,23 @@ class Node:
     def to_one(self) -> bool:
         """Whether it holds at most one row for each row of its parent."""
         return self.relation is not None and self.relation.to_one
+
+
+def check_operator(place: Place, condition: Filter) -> None:
+    """Refuses an operator that does not apply to what is found at `place`."""
+    operator, column = condition.operator, place.column
+    is_json = column.type == "jsonb" or (bool(place.path) and not place.path[-1].as_text)
+    if operator in PATTERNS:
+        fits = place.is_text
+    elif operator in SEARCHES:
+        fits = place.is_text or is_json or column.type == "tsvector"
+    elif operator in CONTAINMENTS:
+        fits = is_json or (not place.path and (column.category in "AR" or column.type.endswith("multirange")))
+    elif operator in RANGES:
+        fits = not place.path and (column.category == "R" or column.type.endswith("multirange"))
+    elif operator == "is" and condition.values[0].lower() in ("true", "false", "unknown"):
+        fits = not place.path and column.category == "B"
+    else:
+        fits = True
+    if not fits:
+        refuse(condition.parameter, f"{operator} does not apply to {column.name}, which is {column.type}")

@@ -65,16 +65,8 @@ def _respond(change: Change, body: bytes, row_count: int, new_count: int | None,
         headers["Location"] = f"/rest/v1/{change.tree.table.name}?{key_filter(orjson.loads(key))}"
     if change.wishes.returns == "representation":
         headers["Content-Type"] = CONTENT_TYPES[change.read.format]
-    made_some = new_count is None or new_count > 0
-    match change.method, change.wishes.returns:
-        case "POST", _:
-            status = 201 if made_some else 200
-        case "PUT", "representation":
-            status = 201 if made_some else 200
-        case "PUT", _:
-            status = 201 if made_some else 204
-        case _, "representation":
-            status = 200
-        case _:
-            status = 204
+    is_shown = change.wishes.returns == "representation"
+    status = 200 if is_shown or change.method == "POST" else 204
+    if change.method in ("POST", "PUT") and new_count != 0:
+        status = 201
     return Answer(status, headers, body)

@@ -13,8 +13,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from aiohttp import hdrs, web
+
 from core.engine.read import Prepared
 from core.engine.respond import Answer
+from edge.lane.protocol import LaneProtocol
+from edge.lane.whole import Wholes
 
 KEEP_S = 5.0
 """The oldest answer that is given: columns that are not announced (views counted), conditions on `now`, a listener cut off."""
@@ -29,6 +33,8 @@ class Kept:
 
     answer: Answer
     read_s: float = 0.0
+    epoch: int = -1
+    """How often everything had been forgotten when its reading began; -1: it is not kept."""
     small: Answer | None = None
 
     @property
@@ -43,6 +49,10 @@ class Kept:
         return self.small
 
 
+KEPT = web.RequestKey("kept", Kept)
+"""Set by who answers a request with what is kept."""
+
+
 class HotReads:
     """Keeps answers by prepared read, the least recently used go first; many who ask at once cause one reading."""
 
@@ -52,7 +62,10 @@ class HotReads:
         self._kept: OrderedDict[Prepared, Kept] = OrderedDict()
         self._reading: dict[Prepared, asyncio.Task[Kept]] = {}
         self._size_bytes = 0
+        self._epoch = 0
         self.hits = 0
+        self.wholes = Wholes()
+        """The same answers by the bytes of whole requests, for the fast lane."""
 
     async def get(self, prepared: Prepared, read: Callable[[], Awaitable[Answer]]) -> Kept:
         """The answer to `prepared`, from memory or by `read`. Raises what `read` raises."""
@@ -70,13 +83,29 @@ class HotReads:
 
     def forget_all(self) -> None:
         """Something changed, or may have: nothing is believed, and what is being read now is given but not kept."""
+        self._epoch += 1
+        self.wholes.forget_all()
         self._kept.clear()
         self._reading.clear()
         self._size_bytes = 0
 
+    async def teach(self, request: web.Request, response: web.StreamResponse) -> None:
+        """An `on_response_prepare` signal, the last: what is about to be sent from memory, the lane may send again."""
+        kept = request.get(KEPT)
+        if kept is None or kept.epoch != self._epoch or response.status != 200 or request.transport is None:
+            return
+        connection = request.transport.get_protocol()
+        is_plain = request.method == hdrs.METH_GET and request.version == (1, 1)
+        if not isinstance(connection, LaneProtocol) or connection.block is None or not is_plain:
+            return
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            until_s = kept.read_s + KEEP_S
+            block, raw = connection.block, request.raw_headers
+            self.wholes.learn(request.raw_path, block, raw, response.headers, response.body, until_s)
+
     async def _read(self, prepared: Prepared, read: Callable[[], Awaitable[Answer]]) -> Kept:
-        read_s = self._clock()
-        return Kept(await read(), read_s)
+        read_s, epoch = self._clock(), self._epoch
+        return Kept(await read(), read_s, epoch)
 
     def _done(self, prepared: Prepared, task: asyncio.Task[Kept]) -> None:
         """Runs before any waiter does: a change that was announced during the reading has taken the task away."""

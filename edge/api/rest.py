@@ -22,7 +22,7 @@ from core.engine.schema import Schema, SchemaSource
 from core.engine.write import answer_change
 from core.viewer import GUEST, Viewer
 from edge.api.bodies import read_body
-from edge.api.hot import HotReads, Kept
+from edge.api.hot import KEPT, HotReads, Kept
 from edge.hls.delivery import accepts_gzip
 
 MAX_WRITE_BYTES = 1024 * 1024
@@ -58,6 +58,7 @@ class RestFace:
             self._schema_source.forget()
             self.hot.forget_all()
             kept = await self._read(request, viewer)
+        request[KEPT] = kept
         answer = conditional(kept.answer, request.headers.get(hdrs.IF_NONE_MATCH, ""))
         if answer.status != 304 and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             answer = kept.gzipped() if len(answer.body) < LONG_BYTES else await asyncio.to_thread(kept.gzipped)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.lane import files
 from edge.lane.learned import Learned, Ready
+from edge.lane.whole import Wholes
 
 if TYPE_CHECKING:
     from edge.lane.protocol import LaneProtocol
@@ -38,6 +39,7 @@ class Lane:
         "session_of",
         "touched",
         "traffic",
+        "wholes",
     )
 
     def __init__(
@@ -47,11 +49,13 @@ class Lane:
         make_handler: Callable[[], Any],
         traffic: Traffic,
         begin_check: BeginCheck = lambda token, now: None,
+        wholes: Wholes | None = None,
     ) -> None:
         self.learned = learned
         self.blocks = learned.blocks
         self.touched = learned.touched
         self.session_of = session_of
+        self.wholes = wholes if wholes is not None else Wholes()
         self._begin_check = begin_check
         self.checks = 0
         """Requests that wait for the check of their session."""
@@ -79,23 +83,28 @@ class Lane:
     def send(self, connection: LaneProtocol, ready: Ready, now: float) -> bool:
         """Writes the answer with this second's date; False if that takes the slow lane."""
         second = int(now)
-        if second != self._second:
-            self._second = second
-            self._date = http_date(second)
+        date = self.date(second)
         body = ready.body
         if body is None:
             if ready.path is None or self.learned.is_wanted(ready.key, ready.size_bytes):
                 return False
-            head = b"%s%s\r\n\r\n" % (ready.head, self._date)
+            head = b"%s%s\r\n\r\n" % (ready.head, date)
             return files.send(connection, head, ready.path, ready.size_bytes)
         if len(body) < JOIN_BELOW_BYTES:
-            ready.joined = b"%s%s\r\n\r\n%s" % (ready.head, self._date, body)
+            ready.joined = b"%s%s\r\n\r\n%s" % (ready.head, date, body)
             ready.joined_until = second + 1.0
             connection.transport.write(ready.joined)
         else:
             # Two buffers, one writev: a large body is never copied.
-            connection.transport.writelines((b"%s%s\r\n\r\n" % (ready.head, self._date), body))
+            connection.transport.writelines((b"%s%s\r\n\r\n" % (ready.head, date), body))
         return True
+
+    def date(self, second: int) -> bytes:
+        """The date of `second`, written once."""
+        if second != self._second:
+            self._second = second
+            self._date = http_date(second)
+        return self._date
 
 
 def http_date(second: int) -> bytes:

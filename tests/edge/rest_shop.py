@@ -17,7 +17,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from core.database import Database, dedicated
+from core.database import Database, DatabaseDown, dedicated
 from core.domain.commands import Commands
 from core.domain.context import EVERY_VERB, Context, Table
 from core.domain.registry import CONTEXTS
@@ -43,6 +43,9 @@ WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (SPECIMENS,), {}))
 async def boundary(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         return await handler(request)
+    except DatabaseDown as down:
+        # A machine too busy to answer in time; the product's own boundary says the same.
+        return web.json_response({"code": "PS902", "message": str(down)}, status=503)
     except Refusal as refusal:
         return web.Response(
             status=refusal.code.status, body=orjson.dumps(refusal.body()), content_type="application/json"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
-from core.database import Database, DatabaseDown, SchemaChanged, dedicated
+from core.database import Database, DatabaseDown, SchemaChanged, Tx, dedicated
 from core.domain.registry import CONTEXTS
 from core.engine.read import prepare
 from core.engine.schema import Schema, SchemaSource
@@ -172,3 +173,21 @@ async def test_every_column_that_a_context_opens_is_there_and_seen(narrow: Datab
         assert (policy.insertable | policy.updatable) <= table.columns.keys(), policy.name
         assert bool(policy.insertable) == ("insert" in policy.verbs), policy.name
         assert bool(policy.updatable) == ("update" in policy.verbs), policy.name
+
+
+async def test_a_line_cut_inside_the_driver_is_a_database_that_is_down(narrow: Database) -> None:
+    """asyncpg then stumbles over a protocol that is gone, with an AttributeError."""
+
+    class Cut:
+        async def fetchrow(self, *_: object) -> None:
+            raise AttributeError("'NoneType' object has no attribute 'bind_execute'")
+
+    with pytest.raises(DatabaseDown):
+        await Tx(cast("Any", Cut())).ask("SELECT 1", ())
+    with pytest.raises(DatabaseDown):
+        async with narrow.transaction(GUEST) as tx:
+            tx.connection.terminate()
+            raise AttributeError("'NoneType' object has no attribute 'bind_execute'")
+    with pytest.raises(AttributeError):
+        async with narrow.transaction(GUEST):
+            raise AttributeError("ours")

@@ -21,6 +21,7 @@ from transcoder.encoder import Transient
 from transcoder.ladder import Plan, decide_chunks, plan
 from transcoder.mp4 import Mp4Error
 from transcoder.pieces import Shared
+from transcoder.preview import Show, make_preview
 from transcoder.probe import probe
 from transcoder.progress import ENCODE_SHARE
 from transcoder.publish import Manifest, publish, withdraw
@@ -34,10 +35,10 @@ from transcoder.workshop import Workshop, check_room
 _INDEXED = frozenset({"mov", "matroska"})
 
 
-async def perform(attempt: Attempt, shop: Workshop, status: Status) -> Finished | Split | None:
-    """Does the work: Finished, Split (the job is to become pieces), or None for a piece that is in the store.
+async def perform(attempt: Attempt, shop: Workshop, status: Status, show: Show) -> Finished | Split | None:
+    """Does the work: Finished, Split (the job is to become pieces), or None for a piece or a preview that is in the store.
 
-    Raises Refusal (not to be tried again) or Transient.
+    `show` is told when a preview may be played. Raises Refusal (not to be tried again) or Transient.
     """
     try:
         with attempt_folder(shop.scratch, attempt.task_id, attempt.fence) as folder:
@@ -46,6 +47,8 @@ async def perform(attempt: Attempt, shop: Workshop, status: Status) -> Finished 
             match attempt.kind:
                 case "transcode":
                     return await _transcode(attempt, shop, folder, status)
+                case "preview":
+                    await make_preview(attempt, shop, folder, status, show)
                 case "encode":
                     await pieces.encode_chunk(attempt, shop, folder, status)
                 case "audio":
@@ -73,7 +76,7 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
         check_room(shop.scratch, wanted, wanted.duration)
         if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
             shared = msgspec.json.encode(Shared(source, shop.chunk_s)).decode()
-            return Split(len(chunks), bool(wanted.sounds or source.text), shared)
+            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=True)
         raw = folder / "raw"
         raw.mkdir()
         status.enter("encoding", 0.01)

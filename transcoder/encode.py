@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ffmpeg
@@ -23,6 +24,7 @@ POSTER_AT = Fraction(1, 10)
 POSTER_LONG_SIDE_PX = 1280
 # An index may name a key frame that is shown a little after it is decoded.
 _OURS = {"protocol_whitelist": "file", "format_whitelist": "hls,mov,webvtt"}
+PREVIEW_FRAG_US = 1_000_000
 SEEK_MARGIN_S = Fraction(1)
 
 
@@ -71,7 +73,31 @@ def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, 
     return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE), *own_time)
 
 
-def _video_outputs(film: Any, video: VideoTrack, plan: Plan, folder: Path, chunk: Chunk) -> list[Any]:
+def preview_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, *, is_copy: bool) -> list[str]:
+    """The plan's one rung, or the source's own picture as it is, and the first sound; each packet is in the file at once."""
+    assert source.video is not None
+    assert plan.grid is not None
+    film = given(path, **({} if is_copy else {"reinit_filter:v": 0}))
+    if is_copy:
+        target = str(video_file(folder, plan.rungs[0]))
+        options = {"c:v": "copy", "map_metadata": -1, "map_chapters": -1, "movflags": "+cmaf+frag_keyframe", "f": "mp4"}
+        outputs = [ffmpeg.output(film[str(source.video.index)], target, flush_packets=1, **options)]
+    else:
+        # Without B-frames the first segment is whole as soon as the next begins.
+        options = {"bf": 0, "flush_packets": 1}
+        outputs = _video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames), options)
+    outputs += sound_outputs(film, plan, source, folder, (0.0,) * len(source.audio), frag_us=PREVIEW_FRAG_US)
+    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
+
+
+def _video_outputs(
+    film: Any,
+    video: VideoTrack,
+    plan: Plan,
+    folder: Path,
+    chunk: Chunk,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Any]:
     assert plan.grid is not None
     picture = film[str(video.index)]
     if video.is_interlaced:
@@ -89,7 +115,9 @@ def _video_outputs(film: Any, video: VideoTrack, plan: Plan, folder: Path, chunk
         .filter("setpts", "PTS-STARTPTS")
     )
     branches = picture.filter_multi_output("split", len(plan.rungs))
-    return [_rung_output(branches[n], rung, plan, video_file(folder, rung)) for n, rung in enumerate(plan.rungs)]
+    return [
+        _rung_output(branches[n], rung, plan, video_file(folder, rung), options) for n, rung in enumerate(plan.rungs)
+    ]
 
 
 def _to_sdr(picture: Any) -> Any:
@@ -104,7 +132,7 @@ def _to_sdr(picture: Any) -> Any:
     )
 
 
-def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path) -> Any:
+def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path, options: Mapping[str, Any]) -> Any:
     assert plan.grid is not None
     gop = plan.grid.gop
     scaled = branch.filter("scale", rung.width, rung.height).filter("setsar", 1).filter("format", "yuv420p")
@@ -129,6 +157,7 @@ def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path) -> Any:
             "map_chapters": -1,
             "movflags": "+cmaf+frag_keyframe",
             "f": "mp4",
+            **options,
         },
     )
 

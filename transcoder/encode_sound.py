@@ -20,17 +20,24 @@ def audio_file(folder: Path, number: int) -> Path:
     return folder / f"audio-{number}.mp4"
 
 
-def sound_outputs(source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float]) -> list[Any]:
-    """Every sound of the plan; `gains_db` has one entry for each track of the source."""
+def sound_outputs(
+    source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float], frag_us: int = 4_000_000
+) -> list[Any]:
+    """Every sound of the plan in fragments of `frag_us`; `gains_db` has one entry for each track of the source."""
     return [
         _output(
-            source[str(tracks.audio[sound.track].index)], sound, plan, audio_file(folder, number), gains_db[sound.track]
+            source[str(tracks.audio[sound.track].index)],
+            sound,
+            plan,
+            audio_file(folder, number),
+            gains_db[sound.track],
+            frag_us,
         )
         for number, sound in enumerate(plan.sounds)
     ]
 
 
-def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float) -> Any:
+def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float, frag_us: int) -> Any:
     # True 48 kHz on a time line that starts at zero: what is missing is filled, what is too much is dropped. The layout comes
     # first, since ffmpeg-python takes two equal filters on one stream for one with two outputs.
     heard = stream.filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[sound.channels])
@@ -49,7 +56,8 @@ def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float)
             "map_metadata": -1,
             "map_chapters": -1,
             "movflags": "+empty_moov+default_base_moof",
-            "frag_duration": 4_000_000,
+            "frag_duration": frag_us,
+            "flush_packets": 1,
             "f": "mp4",
         },
     )

@@ -89,6 +89,12 @@ def media_playlist(pieces: Sequence[Piece], target_s: int, *, init: str | None) 
     return _media(pieces, target_s, init, is_iframes=False)
 
 
+def event_playlist(pieces: Sequence[Piece], target_s: int, *, init: str, is_over: bool) -> str:
+    """A playlist that grows at its end and is never changed otherwise; with `is_over` it will not grow any more (RFC 8216, 4.3.3.5)."""
+    whole = _media(pieces, target_s, init, is_iframes=False).replace("PLAYLIST-TYPE:VOD", "PLAYLIST-TYPE:EVENT", 1)
+    return whole if is_over else whole.removesuffix("#EXT-X-ENDLIST\n")
+
+
 def iframe_playlist(pieces: Sequence[Piece], target_s: int, *, init: str) -> str:
     """A playlist of key frames alone, as byte ranges of the same segments."""
     return _media(pieces, target_s, init, is_iframes=True)

@@ -19,6 +19,7 @@ from transcoder import source
 from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
 
 _FIRST_PACKETS = 4000
+_PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
@@ -149,6 +150,12 @@ def _video(stream: Any, frame: Any) -> VideoTrack:
         frame_rate=(rate.numerator, rate.denominator) if rate else (25, 1),
         is_interlaced=bool(frame.interlaced_frame),
         is_hdr=int(frame.color_trc) in _HDR_TRANSFERS,
+        is_plain=_codec(stream) == "h264"
+        and frame.format.name in ("yuv420p", "yuvj420p")
+        and (not aspect or aspect == 1)
+        and not round(frame.rotation or 0) % 360
+        and not frame.interlaced_frame
+        and max(frame.width, frame.height) <= _PLAIN_SIDE_PX,
     )
 
 

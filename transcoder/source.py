@@ -53,6 +53,8 @@ class VideoTrack(msgspec.Struct, frozen=True):
     frame_rate: tuple[int, int] = (25, 1)
     is_interlaced: bool = False
     is_hdr: bool = False
+    is_plain: bool = False
+    """H.264 in 4:2:0 with square pixels, upright and progressive: what every player takes as it is."""
 
     @property
     def shown_size(self) -> tuple[int, int]:

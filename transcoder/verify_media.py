@@ -80,7 +80,7 @@ def check_rendition(folder: Path, path: str) -> Checked:
         track = _check_init(here, listed.init, path)
         now, lengths = 0, dict[int, int]()
         for piece in listed.entries:
-            now = _check_segment(here / piece.uri, track, now, piece.duration, path, lengths)
+            now = check_segment(here / piece.uri, track, now, piece.duration, path, lengths)
     except Mp4Error as error:
         raise Unsound(Rule.FRAGMENT, path, str(error)) from error
     duration = Fraction(now, track.timescale)
@@ -124,8 +124,13 @@ def _check_init(here: Path, init: str | None, path: str) -> Track:
         raise Unsound(Rule.INIT, path, str(error)) from error
 
 
-def _check_segment(file: Path, track: Track, now: int, extinf: Fraction, path: str, lengths: dict[int, int]) -> int:
-    """Fragments follow on from `now` without a hole, each begins with an IDR picture shown first; where they end."""
+def check_segment(
+    file: Path, track: Track, now: int, extinf: Fraction, path: str, lengths: dict[int, int] | None = None
+) -> int:
+    """Fragments follow on from `now` without a hole, each begins with an IDR picture shown first; where they end.
+
+    `lengths` counts the samples by their duration, where it is given. Raises Unsound, Mp4Error.
+    """
     data, name, began = file.read_bytes(), file.name, now
     parts = [box for box in boxes(data) if box.kind in (b"moof", b"mdat")]
     paired = len(parts) >= 2 and len(parts) % 2 == 0
@@ -139,8 +144,9 @@ def _check_segment(file: Path, track: Track, now: int, extinf: Fraction, path: s
         _check_fragment(data, moof, mdat, fragment, track, path, name)
         shown = _first_shown(fragment) - track.edit_start
         expect(shown == now, Rule.FIRST_PTS, path, f"the first picture of {name} is shown at {shown}, not at {now}")
-        for sample in fragment.samples:
-            lengths[sample.duration] = lengths.get(sample.duration, 0) + 1
+        if lengths is not None:
+            for sample in fragment.samples:
+                lengths[sample.duration] = lengths.get(sample.duration, 0) + 1
         now += fragment.duration
     length = Fraction(now - began, track.timescale)
     differing = f"{name} lasts {float(length):.6f} s, EXTINF says {float(extinf):.6f}"

@@ -18,7 +18,8 @@ import structlog
 
 from core import dispatch, errors
 from core.database import Database, DatabaseDown, Tx
-from core.domain import media_tasks
+from core.domain import media_previews, media_tasks
+from core.domain.media_previews import Preview
 from core.domain.media_tasks import Attempt, Finished, Split
 from core.errors import Refusal
 from core.objects import ObjectStore, StoreDown
@@ -134,6 +135,12 @@ class Worker:
                 await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
                 async with self._database.transaction(viewer) as tx:
                     await media_tasks.forget_leftovers(tx, job_id)
+            async with self._database.transaction(viewer) as tx:
+                previews = await media_previews.expired(tx)
+            for generation_id, prefix in previews:
+                await self._store.delete_prefix(prefix)
+                async with self._database.transaction(viewer) as tx:
+                    await media_previews.forget(tx, generation_id)
 
     async def _viewers(self) -> list[Viewer]:
         async with self._database.transaction(service()) as tx:
@@ -173,7 +180,14 @@ class Worker:
 
     async def _work(self, viewer: Viewer, attempt: Attempt, status: Status) -> Finished | Split | None:
         """The attempt beside its lease: whichever ends first decides; the other is ended and waited for."""
-        doing = asyncio.create_task(perform(attempt, self._shop, status))
+
+        async def show(preview: Preview) -> bool:
+            shown = await self._try(viewer, lambda tx: media_tasks.show_preview(tx, attempt, preview))
+            if shown:
+                log.info("preview_shown", task=str(attempt.task_id), content=str(attempt.content_id))
+            return shown
+
+        doing = asyncio.create_task(perform(attempt, self._shop, status, show))
         keeping = asyncio.create_task(self._keep(viewer, attempt, status))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -214,10 +228,15 @@ class Worker:
                     return await media_tasks.split(tx, attempt, done)
                 case Finished():
                     return await media_tasks.finish(tx, attempt, done)
+                case None if attempt.kind == "preview":
+                    return await media_tasks.finish_preview(tx, attempt)
                 case None:
                     return await media_tasks.finish_piece(tx, attempt)
 
         if not await self._try(viewer, count):
+            # Players may hold a preview's token: the sweeper removes it when none can.
+            if attempt.kind == "preview":
+                return
             await withdraw(self._store, attempt.store_prefix)
             logger.warning("lease_lost_at_the_end")
         elif isinstance(done, Finished):

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from core import dispatch, errors
 from core.database import Row, Tx
+from core.domain import media_previews
+from core.domain.media_previews import Preview
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -28,7 +30,7 @@ FIRST_BONUS = 100
 _STEP = 100_000
 
 
-Kind = Literal["transcode", "encode", "audio", "stitch"]
+Kind = Literal["transcode", "preview", "encode", "audio", "stitch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found."""
+    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found.
+
+    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play.
+    """
 
     chunks: int
     has_sound: bool
     source: str
+    previewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,8 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     pieces: tuple[Piece, ...] = ()
     if row["kind"] in ("transcode", "stitch"):
         language, prefix = await _allot(tx, row, fence)
+    if row["kind"] == "preview":
+        prefix = await media_previews.allot(tx, row, fence)
     if row["kind"] == "stitch":
         found = await tx.many(SQL["pieces_get"], row["job_id"])
         pieces = tuple(Piece(p["kind"], p["chunk_no"], p["output_key"]) for p in found)
@@ -211,14 +219,17 @@ async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
         return False
     kinds: list[tuple[str, int | None]] = [("encode", number) for number in range(done.chunks)]
     kinds += [("audio", None)] if done.has_sound else []
+    count = len(kinds)
+    kinds += [("preview", None)] if done.previewed and row["has_nothing_to_play"] else []
     made = await tx.many(
         SQL["pieces_insert"], row["job_id"], attempt.task_id, [kind for kind, _ in kinds], [no for _, no in kinds]
     )
-    await tx.run(SQL["job_split"], row["job_id"], len(made), done.source)
+    await tx.run(SQL["job_split"], row["job_id"], count, done.source)
     await tx.run(SQL["task_end"], attempt.task_id, "done", None, None, None, None)
     ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
     # The first minute first: it is what somebody waits for.
-    tasks = [(p["id"], FIRST_BONUS if p["chunk_no"] in (None, 0) else 0) for p in ordered]
+    bonuses = {"preview": STITCH_BONUS, "audio": FIRST_BONUS, "encode": 0}
+    tasks = [(p["id"], FIRST_BONUS if p["chunk_no"] == 0 else bonuses[p["kind"]]) for p in ordered]
     await queue_tasks(tx, row["tenant_id"], row["priority"], tasks)
     return True
 
@@ -239,6 +250,23 @@ async def finish_piece(tx: Tx, attempt: Attempt) -> bool:
         stitch = await tx.value(SQL["stitch_insert"], row["job_id"])
         await queue_tasks(tx, row["tenant_id"], row["priority"], [(stitch, STITCH_BONUS)])
     return True
+
+
+async def show_preview(tx: Tx, attempt: Attempt, preview: Preview) -> bool:
+    """Players get what has been made so far; False when the lease is lost or nobody needs it. May be repeated."""
+    row = await _ours(tx, attempt)
+    if row is None or row["cancel_requested"]:
+        return False
+    return await media_previews.show(tx, attempt.store_prefix, preview, publish=row["publish_when_done"])
+
+
+async def finish_preview(tx: Tx, attempt: Attempt) -> bool:
+    """The preview has grown to its end; its playlist says so."""
+    row = await _ours(tx, attempt)
+    if row is not None:
+        await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
+        await media_previews.settle(tx, attempt.store_prefix)
+    return row is not None
 
 
 async def queue_tasks(tx: Tx, tenant_id: UUID, priority: int, tasks: Sequence[tuple[UUID, int]]) -> None:
@@ -336,6 +364,8 @@ async def give_back(
     await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None, details)
     if row["kind"] == "transcode":
         await tx.run(SQL["job_give_back"], row["job_id"])
+    if row["kind"] == "preview":
+        await media_previews.withdraw(tx, row)
     if delay_s <= 0:
         await queue_tasks(tx, row["tenant_id"], row["priority"], [(attempt.task_id, FIRST_BONUS)])
     return True
@@ -369,11 +399,17 @@ async def end_badly(
 ) -> None:
     """Ends a locked task (`id`, `job_id`, `generation_id`) without a result, and its job, if that has not ended already."""
     await tx.run(SQL["task_end"], row["id"], state, None, code, message, details)
+    if row["kind"] == "preview":
+        # Nobody's film depends on it: what was shown is taken back, and the job goes on.
+        await media_previews.withdraw(tx, row)
+        if state != "cancelled":
+            return
     await end_job(tx, row["job_id"], row["generation_id"], state, code, message)
 
 
 async def end_job(tx: Tx, job_id: UUID, generation_id: UUID | None, state: str, code: str, message: str) -> None:
     """Ends a job without a result. Its other tasks find out by themselves: whoever locks one locks the job after it."""
     await tx.run(SQL["job_end"], job_id, state, code, message)
+    await media_previews.withdraw(tx, {"job_id": job_id})
     if generation_id is not None:
         await tx.run(SQL["generation_fail"], generation_id)

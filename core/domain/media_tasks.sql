@@ -11,8 +11,10 @@ SELECT count(*) FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id 
 -- name: task_lock one
 -- A task and its job, locked in this order everywhere; `is_held` while somebody's lease on it runs.
 SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.max_attempts, t.fence, t.error_code, t.error_message,
-       t.cancel_requested OR j.cancel_requested OR j.state NOT IN ('queued', 'running') AS cancel_requested,
+       t.cancel_requested OR j.cancel_requested
+           OR j.state NOT IN ('queued', 'running') AND (t.kind <> 'preview' OR t.state <> 'running' OR j.state <> 'succeeded') AS cancel_requested,
        coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
+       NOT EXISTS (SELECT FROM contents c WHERE c.id = j.content_id AND c.generation_id IS NOT NULL) AS has_nothing_to_play,
        j.tenant_id, j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority, j.state::text AS job_state,
        j.source::text AS source
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
@@ -63,13 +65,13 @@ WITH kept AS (
     FROM kept k JOIN transcode_tasks t ON t.job_id = k.job_id AND t.kind IN ('encode', 'audio') GROUP BY k.job_id
 ), shown AS (
     UPDATE transcode_jobs j SET
-        progress = CASE k.kind WHEN 'transcode' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
+        progress = CASE k.kind WHEN 'preview' THEN j.progress WHEN 'transcode' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
         eta_s = CASE WHEN k.kind = 'transcode' THEN $5
                      WHEN p.percent > 1 THEN (extract(epoch FROM now() - j.started_at) * (100 - p.percent) / p.percent)::integer END,
-        stage = $6
+        stage = CASE k.kind WHEN 'preview' THEN j.stage ELSE $6 END
     FROM kept k LEFT JOIN pieces p ON p.job_id = k.job_id WHERE j.id = k.job_id AND j.state = 'running'
 )
-SELECT k.cancel_requested OR j.cancel_requested OR j.state <> 'running' FROM kept k JOIN transcode_jobs j ON j.id = k.job_id
+SELECT k.cancel_requested OR j.cancel_requested OR j.state <> 'running' AND (k.kind <> 'preview' OR j.state <> 'succeeded') FROM kept k JOIN transcode_jobs j ON j.id = k.job_id
 
 -- name: task_end none
 -- The task's last word.
@@ -79,8 +81,8 @@ WHERE id = $1
 
 -- name: pieces_insert many
 -- The pieces of a job: kinds and chunk numbers side by side.
-INSERT INTO transcode_tasks (job_id, parent_id, kind, rendition, chunk_no)
-SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no
+INSERT INTO transcode_tasks (job_id, parent_id, kind, rendition, chunk_no, max_attempts)
+SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no, CASE WHEN p.kind = 'preview' THEN 1 ELSE 5 END
 FROM unnest($3::text[], $4::integer[]) AS p (kind, chunk_no)
 RETURNING id, kind::text, chunk_no
 

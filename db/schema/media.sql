@@ -3,7 +3,7 @@
 CREATE TYPE generation_state AS ENUM ('building', 'published', 'retired', 'failed');
 CREATE TYPE rendition_kind AS ENUM ('video', 'audio', 'subtitles', 'iframes');
 CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
-CREATE TYPE task_kind AS ENUM ('transcode', 'split', 'encode', 'audio', 'stitch');
+CREATE TYPE task_kind AS ENUM ('transcode', 'split', 'preview', 'encode', 'audio', 'stitch');
 CREATE TYPE task_state AS ENUM ('queued', 'running', 'done', 'failed', 'cancelled');
 CREATE TYPE text_track_kind AS ENUM ('subtitles', 'captions', 'forced');
 
@@ -20,6 +20,7 @@ CREATE TABLE generations (
     has_audio     boolean NOT NULL DEFAULT false,
     size_bytes    bigint NOT NULL DEFAULT 0,
     checksum      text,
+    is_preview    boolean NOT NULL DEFAULT false,
     created_at    timestamptz NOT NULL DEFAULT now(),
     published_at  timestamptz,
     CONSTRAINT generations__number_unique UNIQUE (content_id, number),
@@ -27,6 +28,8 @@ CREATE TABLE generations (
         state NOT IN ('published', 'retired') OR (published_at IS NOT NULL AND duration_ms IS NOT NULL AND (has_video OR has_audio)))
 );
 COMMENT ON TABLE generations IS 'One encoding of a content; immutable once published. A failed re-encode leaves the old one playing.';
+CREATE INDEX generations_preview_idx ON generations (published_at) WHERE is_preview;
+COMMENT ON COLUMN generations.is_preview IS 'Played while the real one is encoded: it grows, and is deleted a day after it was replaced.';
 COMMENT ON COLUMN generations.checksum IS 'SHA-256 over the manifest of object names, sizes and hashes.';
 CREATE TRIGGER generations_transition BEFORE UPDATE ON generations FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('state', 'building>published', 'building>failed', 'published>retired', 'retired>published');

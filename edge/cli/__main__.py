@@ -205,6 +205,70 @@ def deadletters_drop(letters: Letters = None, every: Every = False, data: Data =
     raise typer.Exit(run_drop(letters or [], every=every, data=data))
 
 
+jobs = typer.Typer(
+    help="Show what is being encoded: `show`, `log`, `cancel`, `retry` one job, or `figures` for a monitor.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(jobs, name="jobs")
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The last digits of the job's id, six at least.")]
+
+
+@jobs.callback()
+def jobs_list(
+    context: typer.Context,
+    data: Data = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until interrupted.")] = False,
+) -> None:
+    """Show what is being encoded: `show`, `log`, `cancel`, `retry` one job, or `figures` for a monitor."""
+    from edge.cli.jobs import run_list
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(run_list(data=data, watch=watch))
+    if data is not None:  # `jobs --data DIR show` means what `jobs show --data DIR` does
+        os.environ["PENSTOCK_DATA"] = str(data.expanduser().absolute())
+
+
+@jobs.command("show")
+def jobs_show(job: JobId, data: Data = None) -> None:
+    """Show every piece of a job: its state, its worker, its tries."""
+    from edge.cli.jobs import run_show
+
+    raise typer.Exit(run_show(job, data=data))
+
+
+@jobs.command("log")
+def jobs_log(job: JobId, data: Data = None) -> None:
+    """Show why a job failed, in the encoder's own words."""
+    from edge.cli.jobs import run_log
+
+    raise typer.Exit(run_log(job, data=data))
+
+
+@jobs.command("cancel")
+def jobs_cancel(job: JobId, data: Data = None) -> None:
+    """Stop a job; its workers notice within a second or two."""
+    from edge.cli.jobs import run_cancel
+
+    raise typer.Exit(run_cancel(job, data=data))
+
+
+@jobs.command("retry")
+def jobs_retry(job: JobId, data: Data = None) -> None:
+    """Begin a failed or cancelled job anew."""
+    from edge.cli.jobs import run_retry
+
+    raise typer.Exit(run_retry(job, data=data))
+
+
+@jobs.command("figures")
+def jobs_figures(data: Data = None) -> None:
+    """Print the queue's figures as Prometheus text."""
+    from edge.cli.jobs import run_figures
+
+    raise typer.Exit(run_figures(data=data))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(
     context: typer.Context,

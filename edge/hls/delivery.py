@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from uuid import UUID
 
 from aiohttp import hdrs, web
@@ -12,7 +13,7 @@ from edge.hls import ranges
 from edge.hls.address import Address
 from edge.hls.cache import ByteCache
 from edge.hls.playlist_filter import below_ceiling, manifest_below_ceiling
-from edge.hls.stored import StoredObject, base_headers, prepare
+from edge.hls.stored import GROWING, NO_STORE, StoredObject, base_headers, prepare
 
 ReadObject = Callable[[str], Awaitable[bytes]]
 """All bytes of a stored object, by key. Raises LookupError when there is none."""
@@ -37,6 +38,10 @@ class Delivery:
             ceiling = max_height
             key = f"{key}?{ceiling}"
             return key, await self.cache.get_or_load(key, lambda: self._cut_master(key.rpartition("?")[0], ceiling))
+        if address.name.endswith(GROWING):
+            # It changes under its name: read anew, tagged by its bytes, kept by nobody.
+            body = await self.read(key)
+            return key, prepare(f"{key}?{blake2b(body, digest_size=12).hexdigest()}", body, NO_STORE)
         return key, await self.cache.get_or_load(key, lambda: self._load(key))
 
     async def _load(self, key: str) -> StoredObject:

@@ -18,6 +18,8 @@ from secrets import token_hex
 
 import structlog
 
+from edge.hls.stored import GROWING
+
 log = structlog.get_logger(__name__)
 
 ReadObject = Callable[[str], Awaitable[bytes]]
@@ -52,6 +54,8 @@ class DiskCache:
 
     async def read(self, key: str) -> bytes:
         """The object under `key`. Raises what the store's read raises when it is not on the disk."""
+        if key.endswith(GROWING):
+            return await self._read(key)
         body = await asyncio.to_thread(self._find, key)
         if body is not None:
             self.hits += 1

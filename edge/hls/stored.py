@@ -16,6 +16,8 @@ PRIVATE = "private, max-age=300"
 IMMUTABLE = "private, max-age=31536000, immutable"
 SHARED = "public, max-age=31536000, immutable"
 NO_STORE = "no-store"
+GROWING = "/event.m3u8"
+"""How the name of the only objects that change ends: playlists of a generation that is still being encoded."""
 
 CACHING = MappingProxyType(
     {

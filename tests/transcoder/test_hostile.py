@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.domain.media_previews import Preview
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.ids import uuid7
@@ -43,6 +44,11 @@ async def listener() -> AsyncIterator[Listener]:
         yield found
 
 
+async def nobody(preview: Preview) -> bool:
+    """Short films have no previews."""
+    raise AssertionError(preview)
+
+
 async def verdicts(paths: Mapping[str, Path], folder: Path) -> dict[str, str]:
     """`published` or the refusal's code for each; anything else that is raised is a failure of ours and goes through."""
     store = ObjectStore(f"file://{folder / 'store'}")
@@ -58,7 +64,7 @@ async def verdicts(paths: Mapping[str, Path], folder: Path) -> dict[str, str]:
                 uuid7(), 1, 1, 5, uuid7(), None, "film.mp4", len(data), f"in/{name}", f"hls/{name}/1-1", uuid7()
             )
             try:
-                await perform(attempt, shop, Status())
+                await perform(attempt, shop, Status(), nobody)
                 found[name] = "published"
             except Refusal as refusal:
                 found[name] = refusal.code.code

@@ -113,3 +113,17 @@ def test_a_ceiling_below_everything_leaves_the_smallest() -> None:
 )
 def test_who_takes_gzip(header: str, takes: bool) -> None:
     assert accepts_gzip(header) is takes
+
+
+async def test_a_growing_playlist_is_read_anew_and_kept_by_nobody(client) -> None:  # type: ignore[no-untyped-def]
+    """A preview's playlist, RFC 8216 section 6.2.1; its segments are immutable like any other's."""
+    name = "p/video/360p/event.m3u8"
+    OBJECTS[name] = b"#EXTM3U\n#EXTINF:4,\n0.m4s\n"
+    first = await client.get("/video/360p/event.m3u8")
+    assert first.headers["Cache-Control"] == "no-store"
+    again = await client.get("/video/360p/event.m3u8", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status == 304
+    OBJECTS[name] += b"#EXTINF:4,\n1.m4s\n"
+    grown = await client.get("/video/360p/event.m3u8", headers={"If-None-Match": first.headers["ETag"]})
+    assert (grown.status, await grown.read()) == (200, OBJECTS.pop(name))
+    assert grown.headers["ETag"] != first.headers["ETag"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from core.process import run_tool
 from core.settings import ROOT
+from edge.cli.environments import make
 from edge.local.fault import ServiceFault
 
 WEB = ROOT / "web"
@@ -62,34 +62,8 @@ def _is_new_enough(node: str, environment: dict[str, str]) -> bool:
 
 def _node_from_wheel() -> Path:
     """The bin folder of a Node installed from its locked wheel, in an environment of its own."""
-    python = NODE_VENV / "bin" / "python"
     if not (NODE_VENV / "bin" / "npm").exists():
-        uv = shutil.which("uv")
-        lock = ROOT / "requirements-node.lock"
-        if uv:
-            steps = [
-                [uv, "venv", "--quiet", "--python", sys.executable, str(NODE_VENV)],
-                [uv, "pip", "install", "--quiet", "--python", str(python), "--require-hashes", "-r", str(lock)],
-            ]
-        else:
-            steps = [
-                [sys.executable, "-m", "venv", "--without-pip", str(NODE_VENV)],
-                [
-                    sys.executable,
-                    "-m",
-                    "pip",
-                    "--python",
-                    str(python),
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--require-hashes",
-                    "-r",
-                    str(lock),
-                ],
-            ]
-        for step in steps:
-            _run(step, dict(os.environ))
+        make(NODE_VENV, ROOT / "requirements-node.lock")
     return NODE_VENV / "bin"
 
 

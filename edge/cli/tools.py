@@ -18,6 +18,7 @@ from rich.console import Console
 
 from core.process import run_tool
 from core.settings import ROOT
+from edge.cli.environments import make
 from edge.cli.pages import NODE_VENV, node_environment
 from edge.local.fault import ServiceFault
 
@@ -58,13 +59,17 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
         ),
     }
 )
-NAMES = frozenset({*DEBIAN, "node"})
+MOTO_VENV = ROOT / ".moto"
+MOTO_LOCK = ROOT / "requirements-moto.lock"
+NAMES = frozenset({*DEBIAN, "node", "moto"})
 
 
 def why_missing(name: str) -> str | None:
     """None when the tool can be used now, else what is not there. Raises KeyError for a name that is no tool."""
     if name == "node":
         return _why_no_node()
+    if name == "moto":
+        return _why_no_moto()
     tool = DEBIAN[name]
     for program in tool.programs:
         if shutil.which(program) is None:
@@ -86,6 +91,9 @@ def provide(names: Iterable[str], console: Console) -> dict[str, str]:
     if "node" in lacking:
         with console.status("Installing the npm packages of the tests"):
             reasons |= _install_node()
+    if "moto" in lacking:
+        with console.status("Installing an S3 for the tests"):
+            reasons |= _install_moto()
     return reasons
 
 
@@ -122,6 +130,24 @@ def _apt(argv: list[str], environment: Mapping[str, str], timeout_s: int) -> str
     return next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "nothing")
 
 
+def _why_no_moto() -> str | None:
+    stamp = MOTO_VENV / ".stamp"
+    if not stamp.exists() or stamp.read_text() != _digest(MOTO_LOCK):
+        return f"the packages of {MOTO_LOCK.name} are not installed in {MOTO_VENV.name}/"
+    return None
+
+
+def _install_moto() -> dict[str, str]:
+    """An environment of its own: botocore and our croniter want different versions of python-dateutil."""
+    try:
+        shutil.rmtree(MOTO_VENV, ignore_errors=True)
+        make(MOTO_VENV, MOTO_LOCK)
+    except (ServiceFault, OSError, subprocess.TimeoutExpired) as error:
+        return {"moto": f"moto cannot be installed: {error}"}
+    (MOTO_VENV / ".stamp").write_text(_digest(MOTO_LOCK))
+    return {}
+
+
 def _why_no_node() -> str | None:
     if shutil.which("node", path=node_path()) is None:
         return "node is not installed"
@@ -137,7 +163,11 @@ def node_path() -> str:
 
 
 def _lock_digest() -> str:
-    return hashlib.sha256((NODE_FOLDER / "package-lock.json").read_bytes()).hexdigest()
+    return _digest(NODE_FOLDER / "package-lock.json")
+
+
+def _digest(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest()
 
 
 def _install_node() -> dict[str, str]:

@@ -9,9 +9,10 @@ from aiohttp import web
 from aiohttp.web_server import Server
 
 from edge.api.door import Door
+from edge.lane.connection import monotonic_s
 from edge.lane.handler import Refuse, WireHandler
 from edge.lane.lane import Lane
-from edge.lane.protocol import LaneProtocol, monotonic_s
+from edge.lane.protocol import LaneProtocol
 
 
 class Handler(WireHandler):

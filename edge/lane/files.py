@@ -12,14 +12,14 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge.lane.protocol import LaneProtocol
+    from edge.lane.connection import Connection
 
 # A pipe that somebody has put in the file's place must not wait for its writer.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _PROBE = bytearray(1)
 
 
-def send(connection: LaneProtocol, head: bytes, path: str, size_bytes: int) -> bool:
+def send(connection: Connection, head: bytes, path: str, size_bytes: int) -> bool:
     """Sends `head` and the file's `size_bytes`; False, and nothing sent, when the slow lane must do it."""
     transport = connection.transport
     if transport.get_write_buffer_size() or (wire := wire_of(connection)) is None:
@@ -69,7 +69,7 @@ def _is_at_hand(handle: int, size_bytes: int) -> bool:
     return True
 
 
-def wire_of(connection: LaneProtocol) -> socket.socket | None:
+def wire_of(connection: Connection) -> socket.socket | None:
     """A socket over the connection's descriptor, made once: uvloop's own stand-in cannot send."""
     if connection.wire is None:
         theirs = connection.transport.get_extra_info("socket")

@@ -1,19 +1,16 @@
-"""One connection: its bytes go down the fast lane if they are known by heart, else to an aiohttp handler made when needed.
+"""The fast lane: a connection's bytes are answered at once if they are known by heart, else go to aiohttp.
 
-The lane takes only a chunk that is exactly one request, on a connection where nothing is unfinished: whether aiohttp is
-between requests is kept by counting, never guessed, and a connection whose framing we cannot vouch for stays slow for good.
-An aiohttp handler and its parser cost 7 KiB, so an idle connection gives them back (`shed`).
+It takes only a chunk that is exactly one request, on a connection where nothing is unfinished.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edge.lane import framing
+from edge.lane.connection import Connection, monotonic_s
 from edge.lane.learned import Answers
 
 if TYPE_CHECKING:
@@ -25,71 +22,19 @@ LINE_END = b" HTTP/1.1\r\n"
 NEVER = b"\0never"
 """What no request begins with; one that does, on a connection that is not armed, finds NO_ANSWERS."""
 NO_ANSWERS: Answers = {}
-# Timeouts are `Traffic`'s: aiohttp's own would close a connection that is busy in the lane.
-_NEVER_S = 1e9
 
 now_s = time.time
-monotonic_s = time.monotonic
 
 
-class LaneProtocol(asyncio.Protocol):
-    """A connection. `owed` counts the bytes of the request in the slow lane that are still to come; -1: not known, ever.
+class LaneProtocol(Connection):
+    """A connection with a lane."""
 
-    `begun_at` is when the first bytes of a head came that is not complete yet, 0 if there are none; `ended` says that the
-    client will send nothing more. Both, `active_at` and `paused_at` are for `Traffic`, in monotonic seconds.
-    """
-
-    __slots__ = (
-        "active_at",
-        "answers",
-        "begun_at",
-        "block",
-        "cut",
-        "ended",
-        "handler",
-        "head",
-        "held",
-        "is_posting",
-        "lane",
-        "lane_at",
-        "owed",
-        "paused_at",
-        "posted",
-        "poster",
-        "served",
-        "session",
-        "slow_at",
-        "tail",
-        "transport",
-        "wire",
-    )
+    __slots__ = ("answers", "cut", "head", "poster", "session", "tail")
 
     def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.transport: Any = None
-        self.handler: Any = None
-        self.block: bytes | None = None
-        self.owed = 0
-        self.served = False
-        self.paused_at = 0.0
-        self.active_at = 0.0
-        self.lane_at = 0.0
-        """When the lane last answered, in seconds since the epoch."""
-        self.slow_at = 0.0
-        """When aiohttp was last needed: a connection busy in the lane gives its handler back too, and is faster without."""
-        self.begun_at = 0.0
-        self.ended = False
-        self.posted: bytes | None = None
-        """The head of the post that is in the slow lane, for whoever wants to learn it."""
+        super().__init__(lane)
         self.poster: Callable[[bytes], bool] | None = None
         """Takes this connection's posts that are known by heart (edge/api/beat_lane.py)."""
-        self.held: bytes | None = None
-        """A request for the lane that came while aiohttp was still tidying up after its last answer (`_hold`), or whose
-        session is being checked (`_wait_for_check`)."""
-        self.is_posting = False
-        """A post that `poster` has taken is on its way to the disk; nothing is read until it is answered."""
-        self.wire: socket.socket | None = None
-        """The descriptor as files.py needs it; it belongs to uvloop."""
         # How the last request began and ended, while nothing but the lane has touched the connection since: see `_arm`.
         self.head = NEVER
         self.tail = NEVER
@@ -97,24 +42,9 @@ class LaneProtocol(asyncio.Protocol):
         self.answers = NO_ANSWERS
         self.session: Any = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admits the connection, or closes it when there are too many."""
-        self.transport = transport
-        self.active_at = monotonic_s()
-        self.lane.traffic.opened(self)
-
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tells the handler, if there is one."""
-        self.lane.traffic.closed(self)
-        handler, self.handler = self.handler, None
-        self.held = None
-        self.disarm()
-        if self.wire is not None:
-            self.wire.detach()
-            self.wire = None
-        if handler is not None:
-            handler.connection_lost(exc)
-        self.transport = None
+        """As ever, and the poster goes with it."""
+        super().connection_lost(exc)
         self.poster = None
 
     def data_received(self, data: bytes) -> None:
@@ -267,97 +197,3 @@ class LaneProtocol(asyncio.Protocol):
             self.data_received(held)
         else:
             self._release()
-
-    def _release(self) -> None:
-        """What was held goes to aiohttp, before anything that came after it."""
-        held, self.held = self.held, None
-        if held is not None:
-            self._slow(held)
-
-    def _handler_rests(self) -> bool:
-        """Whether aiohttp waits for a next request, with none queued."""
-        handler = self.handler
-        waiter = handler._waiter
-        return (
-            waiter is not None
-            and not waiter.done()
-            and not handler._messages
-            and not handler._force_close
-            and not handler._close
-        )
-
-    @property
-    def rests(self) -> bool:
-        """Whether no request is being received in body, answered or queued."""
-        return not self.waits and (self.handler is None or self._handler_rests())
-
-    @property
-    def waits(self) -> bool:
-        """Whether the lane has taken a request and not answered it yet."""
-        return self.held is not None or self.is_posting
-
-    def _slow(self, data: bytes) -> None:
-        self.disarm()
-        self.active_at = self.slow_at = monotonic_s()
-        handler = self.handler
-        if handler is None:
-            handler = self.handler = self.lane.make_handler()
-            handler._keepalive_timeout = _NEVER_S
-            handler.connection_made(self.transport)
-            between = True
-        else:
-            between = self._handler_rests()
-        fresh = self.owed == 0
-        self.owed, self.block, self.posted = framing.after(self.owed, data, between=between)
-        parsed = handler._request_count
-        handler.data_received(data)
-        if handler._request_count != parsed:
-            self.served = True
-            self.begun_at = 0.0
-        elif between or fresh:
-            # Bytes that made no request: the beginning of one, or noise. Either way the parser is not where we could tell.
-            self.owed = -1
-            self.block = None
-            self.begun_at = self.begun_at or self.active_at
-
-    def shed(self) -> None:
-        """Gives an idle aiohttp handler back, leaving the connection open."""
-        handler = self.handler
-        if handler is None or self.owed != 0 or self.held is not None or not self._handler_rests():
-            return
-        self.handler = None
-        # Without its transport the handler cannot close it; told of the loss, it ends its task and leaves the server's list.
-        handler.transport = None
-        handler.connection_lost(None)
-
-    def eof_received(self) -> bool | None:
-        """A client that has finished sending still gets what it asked for whole; else the connection is closed."""
-        self._release()
-        if self.handler is None or self._handler_rests():
-            return None
-        request = self.handler._current_request
-        if request is not None and not request.content.is_eof():
-            return None
-        self.owed = -1
-        self.ended = True
-        return True
-
-    def pause_writing(self) -> None:
-        """The client reads more slowly than we send: take no more of its requests until it has caught up."""
-        self.disarm()
-        self.paused_at = monotonic_s()
-        if self.handler is not None:
-            self.handler.pause_writing()
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        self.paused_at = 0.0
-        self.active_at = monotonic_s()
-        if self.handler is not None and self.handler._paused:  # it may have been made since the pause
-            self.handler.resume_writing()
-        if self.transport.is_closing():
-            return
-        if self.handler is None or not (self.handler._reading_paused or self.handler._buffer_paused):
-            self.transport.resume_reading()

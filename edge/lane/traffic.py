@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge.lane.protocol import LaneProtocol
+from edge.lane.connection import Connection
 
 SWEEP_S = 1.0
 HEADER_S = 10.0
@@ -43,15 +43,15 @@ class Traffic:
     body_s: float = BODY_S
     send_s: float = SEND_S
     keep_alive_s: float = KEEP_ALIVE_S
-    connections: set[LaneProtocol] = field(default_factory=set)
+    connections: set[Connection] = field(default_factory=set)
     refused: int = 0
     timed_out: int = 0
-    _sending: dict[LaneProtocol, tuple[float, int]] = field(default_factory=dict)
+    _sending: dict[Connection, tuple[float, int]] = field(default_factory=dict)
     """Since when a client has taken nothing, and how many bytes wait for it."""
-    _receiving: dict[LaneProtocol, tuple[Any, float, int]] = field(default_factory=dict)
+    _receiving: dict[Connection, tuple[Any, float, int]] = field(default_factory=dict)
     """The body that is coming in, since when its rate is taken, and how much of it had come by then."""
 
-    def opened(self, connection: LaneProtocol) -> None:
+    def opened(self, connection: Connection) -> None:
         """A new one; over the cap it is closed at once, which costs less than letting it wait."""
         if len(self.connections) >= self.cap:
             self.refused += 1
@@ -59,7 +59,7 @@ class Traffic:
             return
         self.connections.add(connection)
 
-    def closed(self, connection: LaneProtocol) -> None:
+    def closed(self, connection: Connection) -> None:
         """It is gone."""
         self.connections.discard(connection)
         self._sending.pop(connection, None)
@@ -86,7 +86,7 @@ class Traffic:
             elif connection.handler is not None and now - connection.slow_at >= SHED_AFTER_S:
                 connection.shed()
 
-    def _overdue(self, connection: LaneProtocol, now: float) -> bool:
+    def _overdue(self, connection: Connection, now: float) -> bool:
         if connection.paused_at:
             return self._stalled(connection, now)
         idle_s = now - connection.active_at
@@ -109,7 +109,7 @@ class Traffic:
             return now - connection.begun_at > self.header_s
         return idle_s > self.keep_alive_s
 
-    def _stalled(self, connection: LaneProtocol, now: float) -> bool:
+    def _stalled(self, connection: Connection, now: float) -> bool:
         """Whether a client we wait for has taken nothing for `send_s`. One that reads slowly, but reads, may go on."""
         left = connection.transport.get_write_buffer_size()
         since, before = self._sending.get(connection, (0.0, 0))
@@ -120,7 +120,7 @@ class Traffic:
         self._sending[connection] = (since, left)
         return now - since > self.send_s
 
-    def _drips(self, connection: LaneProtocol, body: Any, idle_s: float, now: float) -> bool:
+    def _drips(self, connection: Connection, body: Any, idle_s: float, now: float) -> bool:
         """Whether a body comes in more slowly than it must."""
         if idle_s > self.body_s:
             return True

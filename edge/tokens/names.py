@@ -7,7 +7,7 @@
 
 Everything that one admission looks at belongs to one owner, and the braces make a Redis Cluster keep it in one slot: a
 script may touch no other. The owner is the person, or for guests, who have no streams to count, the title
-(docs/decisions/0005-one-admission-one-slot.md).
+(docs/decisions/0006-one-admission-one-slot.md).
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from core.ids import uuid7
 from edge.api.beat_lane import LINE, is_plain_post
 from edge.api.boundary import refuse_unparsed
 from edge.lane.handler import handlers
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.lane import Lane
+from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import Traffic
 from edge.progress.beat import Beat
 from tests.edge.api.conftest import House

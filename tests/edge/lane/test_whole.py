@@ -15,8 +15,9 @@ from core.engine.respond import Answer, conditional
 from edge.api.boundary import boundary, cors, refuse_unparsed, unsigned
 from edge.api.hot import KEEP_S, KEPT, HotReads
 from edge.lane.handler import handlers
+from edge.lane.lane import Lane
 from edge.lane.learned import Learned
-from edge.lane.protocol import Lane, LaneProtocol
+from edge.lane.protocol import LaneProtocol
 from edge.lane.traffic import Traffic
 from edge.lane.whole import MAX_REQUESTS, Wholes
 from tests.edge.lane.stage import BROWSER, Wire, settle

@@ -5,8 +5,9 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from tests.conformance.http.case import Case, get
 from tests.conformance.http.conftest import Front
-from tests.conformance.http.corpus import CORPUS, Case, get
+from tests.conformance.http.corpus import CORPUS
 from tests.conformance.http.peer import Answer, answers_in, exchange
 
 SENTINEL = b"GET /healthz HTTP/1.1\r\nHost: edge.example\r\nConnection: close\r\n\r\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conformance.http.case import Case
 from tests.conformance.http.conftest import Proxy
-from tests.conformance.http.corpus import CORPUS, Case
+from tests.conformance.http.corpus import CORPUS
 from tests.conformance.http.peer import exchange
 from tests.conformance.http.test_corpus import SENTINEL
 from tests.waiting import until_now

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from edge.api.shedding import BOUNDS
+from tests.conformance.http.case import get
 from tests.conformance.http.conftest import Front
-from tests.conformance.http.corpus import get
 from tests.conformance.http.peer import answers_in
 
 WAIT_S = 60

@@ -38,6 +38,7 @@ class Box:
     penstock: Penstock
     url: str
     database_url: str
+    redis_url: str
     anon_key: str
     content_id: str = ""
 
@@ -77,8 +78,9 @@ def box() -> Iterator[Box]:
         assert url is not None
         assert settings is not None
         assert settings.database_url is not None
+        assert settings.redis_url is not None
         ring = keys.parse_ring(SecretFile(data / "secrets.json", lambda name: name).get("keys"))
-        running = Box(data, up, url.group(0), settings.database_url, AccessKeys(ring).anon_key())
+        running = Box(data, up, url.group(0), settings.database_url, settings.redis_url, AccessKeys(ring).anon_key())
         clip = asyncio.run(make_clip(folder / "clip.mp4", seconds=CLIP_S))
         done = run_penstock("publish", clip, "--title", "Fault clip", "--free", "--data", data)
         assert done.returncode == 0, done.stderr

@@ -53,6 +53,7 @@ async def test_fifty_killed_workers_cost_no_film(
     await campaign(database, database_urls, objects, [feature, short_film] * 20, tmp_path, kills=50)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_few_killed_workers_cost_no_film(
     database: Database,

@@ -21,13 +21,11 @@ ENTRYPOINT = "transcode_task"
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 
-async def enqueue_task(tx: Tx, tenant_id: UUID, task_id: UUID, *, priority: int = 0) -> None:
-    """Queues a look at the tenant's `task_id`; seen by workers when `tx` commits, never when it rolls back."""
-    await enqueue_tasks(tx, tenant_id, [(task_id, priority)])
-
-
 async def enqueue_tasks(tx: Tx, tenant_id: UUID, tasks: Sequence[tuple[UUID, int]]) -> None:
-    """Queues a look at each (task, priority) in one statement; the higher priority is looked at first."""
+    """Queues a look at each of the tenant's (task, priority); the higher priority is looked at first.
+
+    Seen by workers when `tx` commits, never when it rolls back.
+    """
     payloads = [f"{tenant_id}/{task_id}".encode() for task_id, _ in tasks]
     entrypoints = [ENTRYPOINT] * len(tasks)
     await Queries(AsyncpgDriver(tx.connection)).enqueue(entrypoints, payloads, [priority for _, priority in tasks])

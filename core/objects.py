@@ -6,6 +6,7 @@ Keys are `/`-joined names that this product made; a key never comes from a clien
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -118,6 +119,20 @@ class ObjectStore:
             raise ObjectMissing(key) from error
         except (BaseError, OSError) as error:
             raise StoreDown(f"{key}: {error}") from error
+
+    async def digest(self, key: str) -> tuple[int, str]:
+        """Size and SHA-256 (hex) of what the store gives back, read a chunk at a time. Raises ObjectMissing, StoreDown."""
+        found, size_bytes = hashlib.sha256(), 0
+        try:
+            answer = await obstore.get_async(self._store, key)
+            async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
+                await asyncio.to_thread(found.update, chunk)
+                size_bytes += len(chunk)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ObjectMissing(key) from error
+        except (BaseError, OSError) as error:
+            raise StoreDown(f"{key}: {error}") from error
+        return size_bytes, found.hexdigest()
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under `prefix/`."""

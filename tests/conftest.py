@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from core.database import Database, dedicated
 from core.migrate import migrate
@@ -22,6 +23,10 @@ from core.redis_client import Redis, connect
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
+
+# Hypothesis counts milliseconds by default; on a busy machine they say nothing about the code.
+settings.register_profile("penstock", deadline=None)
+settings.load_profile("penstock")
 
 pytest_plugins = ("tests.needs", "tests.demo", "tests.installations")
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 
-from core import dispatch, errors
+from core import errors
 from core.database import Database, DatabaseDown, Tx
 from core.domain import media_previews, media_tasks
 from core.domain.media_previews import Preview
@@ -149,7 +149,7 @@ class Worker:
     async def _pass_on(self, viewer: Viewer, task_id: UUID) -> None:
         try:
             async with self._database.transaction(viewer) as tx:
-                await dispatch.enqueue_task(tx, viewer.tenant_id, task_id)
+                await media_tasks.pass_on(tx, task_id)
         except DatabaseDown as error:
             log.warning("task_not_passed_on", task=str(task_id), error=str(error))
 

@@ -371,6 +371,13 @@ async def give_back(
     return True
 
 
+async def pass_on(tx: Tx, task_id: UUID) -> None:
+    """Queues a task again for whoever is free, when its message came to a worker that is not."""
+    row = await tx.one(SQL["task_priority"], task_id)
+    if row is not None:
+        await queue_tasks(tx, row["tenant_id"], row["priority"], [(task_id, 0)])
+
+
 async def rescue(tx: Tx) -> int:
     """Wakes workers for tasks whose worker died or whose message was lost; how many."""
     rows = await tx.many(SQL["tasks_to_wake"])

@@ -20,6 +20,10 @@ SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.ma
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
 WHERE t.id = $1 FOR UPDATE OF t, j
 
+-- name: task_priority one
+-- What a waiting task's message needs.
+SELECT j.tenant_id, j.priority FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id WHERE t.id = $1 AND t.state = 'queued'
+
 -- name: task_take value
 -- A new attempt: its fence shuts every earlier one out.
 UPDATE transcode_tasks

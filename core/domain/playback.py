@@ -11,9 +11,10 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from core.database import Row, Tx
+from core.database import Database, Row, Tx
 from core.domain.context import Context, Table
 from core.queries import load
+from core.viewer import Viewer
 
 SQL = load("core.domain", "playback.sql")
 
@@ -80,9 +81,9 @@ class OpenSession:
     token_digest: bytes
 
 
-async def entitlement(tx: Tx, user_id: UUID | None, content_id: UUID, now: datetime, *, is_staff: bool = False) -> Row:
-    """allowed, reason, until, max_height, max_streams."""
-    row = await tx.one(SQL["entitlement_get"], user_id, content_id, is_staff, now)
+async def entitlement(database: Database, viewer: Viewer, user_id: UUID | None, content_id: UUID, now: datetime) -> Row:
+    """allowed, reason, until, max_height, max_streams. One round trip: playing asks it once a minute for every session."""
+    row = await database.read(viewer, SQL["entitlement_read"].sql, (user_id, content_id, now))
     assert row is not None
     return row
 

@@ -43,6 +43,7 @@ VIEWING = (
 )[:20]
 VIEWERS = 256
 GRANTS = 4000
+AT_A_TIME = 1000
 
 
 async def playlists(stage: Stage, runner: Runner, plan: Plan) -> Figure:
@@ -128,11 +129,13 @@ async def tokens(stage: Stage, runner: Runner, plan: Plan) -> Figure:
     for number in range(plan.rounds):
         found: dict[str, float] = {}
         for names, kind in ((VIEWING, ""), ([PLAYLIST] * len(VIEWING), " playlists")):
-            # Played just now: what /play has learnt of a right is remembered for a minute.
             people = await stage.people(GRANTS // 4)
             async with runner.edge(stage) as edge:
                 plan.say(f"{GRANTS} times POST /play")
-                prefixes = [grant.prefix for grant in await stage.grants(edge.port, GRANTS, people)]
+                prefixes = []
+                for _ in range(GRANTS // AT_A_TIME):
+                    prefixes += [grant.prefix for grant in await stage.grants(edge.port, AT_A_TIME, people)]
+                    await stage.just_played()
             for fresh in (True, False) if number % 2 else (False, True):
                 load = await _audience(stage, runner, prefixes, names, fresh=fresh, seconds=plan.seconds)
                 found[("new" if fresh else "kept") + kind] = load.requests_per_s
@@ -159,6 +162,8 @@ async def _audience(
         async with runner.edge(stage) as edge:
             # Now it has the objects in memory and knows the browser.
             wrk.cycle(stage.folder, edge, sorted({*VIEWING, *names}), seconds=WARM_S, connections=8)
+            # A viewer's first request follows /play at once, which has just learnt of the right.
+            await stage.just_played()
             run = functools.partial(wrk.audience, stage.folder, edge, prefixes, names, viewers=VIEWERS, connections=64)
             try:
                 return run(fresh=fresh, seconds=seconds)

@@ -27,8 +27,8 @@ def asker(database: Database) -> Ask:
     """May this person watch this title? Raises DatabaseDown."""
 
     async def ask(subject: Subject) -> Entitlement:
-        async with database.transaction(service(subject.tenant_id)) as tx:
-            row = await playback.entitlement(tx, subject.user_id, subject.content_id, datetime.now(UTC))
+        viewer, now = service(subject.tenant_id), datetime.now(UTC)
+        row = await playback.entitlement(database, viewer, subject.user_id, subject.content_id, now)
         until = row["until"].timestamp() if row["until"] else None
         return Entitlement(row["allowed"], row["reason"], until, row["max_height"], row["max_streams"])
 

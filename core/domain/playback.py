@@ -11,12 +11,14 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from core.database import Row, Tx
+from core.database import Database, Row, Tx, as_read
 from core.domain.context import Context, Table
 from core.domain.playback_resume import END_SHARE, FreshPoint, decide_standing
 from core.queries import load
+from core.viewer import Viewer
 
 SQL = load("core.domain", "playback.sql")
+_ENTITLEMENT = as_read(SQL["entitlement_get"])
 
 # TABLES
 # Which session wrote last, and its order, is the fold's own bookkeeping.
@@ -88,9 +90,9 @@ class OpenSession:
     token_digest: bytes
 
 
-async def entitlement(tx: Tx, user_id: UUID | None, content_id: UUID, now: datetime, *, is_staff: bool = False) -> Row:
-    """allowed, reason, until, max_height, max_streams."""
-    row = await tx.one(SQL["entitlement_get"], user_id, content_id, is_staff, now)
+async def entitlement(database: Database, viewer: Viewer, user_id: UUID | None, content_id: UUID, now: datetime) -> Row:
+    """allowed, reason, until, max_height, max_streams. One round trip: playing asks it once a minute for every session."""
+    row = await database.read(viewer, _ENTITLEMENT, (user_id, content_id, now))
     assert row is not None
     return row
 

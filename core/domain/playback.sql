@@ -1,6 +1,6 @@
 -- name: entitlement_get one
--- The one answer to "may this person watch this now". $1 user or null, $2 content, $3 acts as staff, $4 when.
-SELECT allowed, reason, until, max_height, max_streams FROM entitlement($1::uuid, $2::uuid, $3::boolean, $4::timestamptz);
+-- The one answer to "may this person watch this now". $1 user or null, $2 content, $3 when.
+SELECT allowed, reason, until, max_height, max_streams FROM entitlement($1::uuid, $2::uuid, false, $3::timestamptz);
 
 -- name: playable_get one
 -- What /play tells about a title and where this person stands in it. $1 content, $2 user or null.

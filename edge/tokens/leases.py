@@ -13,6 +13,8 @@ from importlib.resources import files
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from core.redis_client import Breaker, Pipelined, Redis, Script
 from edge.tokens.grant import CLOCK_LEEWAY_S, Claims
 from edge.tokens.names import owner, places_key, session_key, streams_key
@@ -22,6 +24,7 @@ PLACE_S = 60
 SHARED_S = 20
 """A session in use from two networks for longer than this holds a stream's place for each."""
 
+_pack = msgspec.msgpack.Encoder().encode
 _ADMIT = Script(files("edge.tokens").joinpath("admission.lua").read_text(encoding="utf-8"))
 
 # KEYS[1] streams; ARGV now, lease end, device, limit, kick oldest
@@ -105,23 +108,22 @@ class Leases:
         """
         tag = owner(claims.user_id, claims.content_id)
         at = int(now)
-        parts = [part for place, seen in places.items() for part in (place, int(seen))] if places else ()
+        told = (
+            at,
+            claims.first_use_by + CLOCK_LEEWAY_S,
+            max(1, min(PAUSE_S, claims.expires_at - at)),
+            is_vouched,
+            claims.device.hex() if claims.user_id is not None else None,
+            max_streams,
+            PLACE_S,
+            was_crowded,
+            [part for place, seen in places.items() for part in (place, int(seen))] if places else (),
+            SHARED_S,
+        )
         answer = await self._pipelined.run(
             _ADMIT,
             (session_key(tag, claims.session_id), key, streams_key(tag), places_key(tag, claims.session_id)),
-            (
-                at,
-                claims.first_use_by + CLOCK_LEEWAY_S,
-                max(1, min(PAUSE_S, claims.expires_at - at)),
-                int(is_vouched),
-                right,
-                claims.device.hex() if claims.user_id is not None else "",
-                max_streams,
-                PLACE_S,
-                SHARED_S,
-                int(was_crowded),
-                *parts,
-            ),
+            (right, _pack(told)),
         )
         state, *rest = answer
         return Use(

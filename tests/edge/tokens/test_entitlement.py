@@ -21,8 +21,7 @@ NO = Entitlement(False, "not_entitled")
 
 
 async def verdict(database: Database, user: UUID | None, content: UUID, at: datetime | None = None) -> tuple[bool, str]:
-    async with database.transaction(service()) as tx:
-        row = await playback.entitlement(tx, user, content, at or datetime.now(UTC))
+    row = await playback.entitlement(database, service(), user, content, at or datetime.now(UTC))
     return row["allowed"], row["reason"]
 
 
@@ -66,8 +65,7 @@ async def test_unpublished_is_for_staff_only(database: Database, cast: Cast) -> 
 
 
 async def test_another_tenant_sees_no_title(database: Database, cast: Cast) -> None:
-    async with database.transaction(service(uuid4())) as tx:
-        row = await playback.entitlement(tx, None, cast.free_film, datetime.now(UTC))
+    row = await playback.entitlement(database, service(uuid4()), None, cast.free_film, datetime.now(UTC))
     assert row["reason"] == "not_found"
 
 

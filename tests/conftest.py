@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -54,9 +55,10 @@ def _fastest_folder() -> str:
     """Memory where there is enough of it: a clone of the template is 1,600 files, on a disk a second of system time."""
     memory = Path("/dev/shm")
     for left in memory.glob("pst-*"):
-        # Of a run that was killed: nobody else takes it out of memory.
-        if left.stat().st_uid == os.getuid() and not _runs(left / "pg" / "postmaster.pid"):
-            shutil.rmtree(left, ignore_errors=True)
+        # Of a run that was killed: nobody else takes it out of memory. Unless another run is at it just now.
+        with suppress(FileNotFoundError):
+            if left.stat().st_uid == os.getuid() and not _runs(left / "pg" / "postmaster.pid"):
+                shutil.rmtree(left, ignore_errors=True)
     free_bytes = shutil.disk_usage(memory).free if memory.is_mount() and os.access(memory, os.W_OK) else 0
     return str(memory) if free_bytes > ROOM_BYTES else "/tmp"
 

@@ -63,6 +63,10 @@ BEGIN
 END $$;
 CREATE TRIGGER content_prices_end_former BEFORE INSERT ON content_prices FOR EACH ROW EXECUTE FUNCTION end_former_price('content_id');
 CREATE TRIGGER playlist_prices_end_former BEFORE INSERT ON playlist_prices FOR EACH ROW EXECUTE FUNCTION end_former_price('playlist_id');
+CREATE TRIGGER content_prices_name_maker BEFORE INSERT ON content_prices FOR EACH ROW WHEN (app_user_id() IS NOT NULL)
+    EXECUTE FUNCTION name_maker('created_by');
+CREATE TRIGGER playlist_prices_name_maker BEFORE INSERT ON playlist_prices FOR EACH ROW WHEN (app_user_id() IS NOT NULL)
+    EXECUTE FUNCTION name_maker('created_by');
 COMMENT ON CONSTRAINT content_prices__no_overlap ON content_prices IS 'At any moment a content has one price in a currency.';
 COMMENT ON CONSTRAINT playlist_prices__no_overlap ON playlist_prices IS 'On any day a playlist has one price in a currency.';
 

@@ -124,6 +124,13 @@ BEGIN
     RETURN was;
 END $$;
 
+-- Whoever adds a row by hand has made it. Not a column default: ON DELETE SET DEFAULT would then name whoever deletes an account.
+CREATE FUNCTION name_maker() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN jsonb_populate_record(NEW, jsonb_build_object(TG_ARGV[0], app_user_id()));
+END $$;
+COMMENT ON FUNCTION name_maker() IS 'Argument: the column that gets the person who acts.';
+
 -- A part belongs to the tenant of its whole, also where a loader or an operator names none.
 CREATE FUNCTION take_tenant_of() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

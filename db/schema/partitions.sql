@@ -11,7 +11,7 @@ COMMENT ON TABLE time_partitions IS 'What keep_partitions() does; the stand-in f
 COMMENT ON COLUMN time_partitions.retention IS 'A piece is dropped once all of it is older; null keeps it for good.';
 SELECT admit('time_partitions', 'true', '@service');
 
-CREATE FUNCTION ensure_partitions(parent text, since timestamptz, until timestamptz) RETURNS integer
+CREATE FUNCTION ensure_partitions(parent text, since timestamptz, until timestamptz, most integer DEFAULT 1000) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -25,7 +25,7 @@ BEGIN
     unit := CASE step WHEN '1 day' THEN 'day' ELSE 'month' END;
     starts := date_trunc(unit, since AT TIME ZONE 'UTC');
     PERFORM pg_advisory_xact_lock(hashtext('ensure_partitions'), hashtext(parent));
-    WHILE starts <= until AT TIME ZONE 'UTC' LOOP
+    WHILE starts <= until AT TIME ZONE 'UTC' AND made < most LOOP
         part := format('%s_%s', parent, to_char(starts, CASE unit WHEN 'day' THEN 'YYYYMMDD' ELSE 'YYYYMM' END));
         IF to_regclass(part) IS NULL THEN
             EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', part, parent,
@@ -37,8 +37,8 @@ BEGIN
     END LOOP;
     RETURN made;
 END $$;
-COMMENT ON FUNCTION ensure_partitions(text, timestamptz, timestamptz) IS
-    'Makes the pieces of a table from one moment to another; a writer with late events calls it for their days.';
+COMMENT ON FUNCTION ensure_partitions(text, timestamptz, timestamptz, integer) IS
+    'Makes the pieces of a table from one moment to another, so many at most; a writer with late events calls it for their days.';
 
 CREATE FUNCTION register_partitions(parent regclass, width interval, ahead integer, retention interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -48,15 +48,17 @@ BEGIN
     PERFORM ensure_partitions(parent::text, now() - width, now() + width);
 END $$;
 
-CREATE FUNCTION keep_partitions(at timestamptz) RETURNS TABLE (partition text, done text)
+CREATE FUNCTION keep_partitions(at timestamptz, most integer DEFAULT 8) RETURNS TABLE (partition text, done text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     kept time_partitions;
     made integer;
+    spare integer := most;
     old text;
 BEGIN
     FOR kept IN SELECT * FROM time_partitions ORDER BY parent LOOP
-        made := ensure_partitions(kept.parent, at, at + kept.width * kept.ahead);
+        made := ensure_partitions(kept.parent, at, at + kept.width * kept.ahead, spare);
+        spare := spare - made;
         IF made > 0 THEN
             RETURN QUERY SELECT kept.parent, format('%s made', made);
         END IF;
@@ -65,7 +67,7 @@ BEGIN
             WHERE i.inhparent = kept.parent::regclass AND kept.retention IS NOT NULL AND c.relname ~ '_\d{6,8}$'
               AND to_date(rpad(substring(c.relname FROM '\d{6,8}$'), 8, '01'), 'YYYYMMDD') + kept.width
                   <= (at - kept.retention) AT TIME ZONE 'UTC'
-            ORDER BY c.relname
+            ORDER BY c.relname LIMIT greatest(spare, 1)
         LOOP
             EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', kept.parent, old);
             EXECUTE format('DROP TABLE %I', old);
@@ -73,4 +75,5 @@ BEGIN
         END LOOP;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION keep_partitions(timestamptz) IS 'Makes what is missing ahead, drops what is past its retention; safe to call at any time.';
+COMMENT ON FUNCTION keep_partitions(timestamptz, integer) IS
+    'Makes what is missing ahead, drops what is past its retention, a few pieces a call, so that a call is short; safe at any time. Nothing left: no rows.';

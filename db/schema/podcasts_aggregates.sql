@@ -83,8 +83,7 @@ CREATE TRIGGER listener_metrics_sum AFTER INSERT ON listener_metrics REFERENCING
 CREATE TABLE refresh_policies (
     aggregate text PRIMARY KEY,
     every     interval NOT NULL CONSTRAINT refresh_policies__every_positive CHECK (every > '0'),
-    lookback  interval NOT NULL CONSTRAINT refresh_policies__lookback_positive CHECK (lookback > '0'),
-    last_run  timestamptz
+    lookback  interval NOT NULL CONSTRAINT refresh_policies__lookback_positive CHECK (lookback > '0')
 );
 SELECT admit('refresh_policies', 'true');
 INSERT INTO refresh_policies (aggregate, every, lookback) VALUES
@@ -116,3 +115,28 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION refresh_listener_events(text, timestamptz) IS
     'Counts the tenant''s buckets again from the events; how many were wrong. A bucket whose events are past retention is out of reach: pass a later moment.';
+
+CREATE TABLE refresh_runs (
+    tenant_id uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    aggregate text NOT NULL REFERENCES refresh_policies ON DELETE CASCADE,
+    ran_at    timestamptz NOT NULL,
+    mended    bigint NOT NULL,
+    PRIMARY KEY (tenant_id, aggregate)
+);
+COMMENT ON COLUMN refresh_runs.mended IS 'How many sums were wrong at the last refresh: more than 0 says that events were changed by hand.';
+SELECT admit('refresh_runs', '@staff', '@service');
+
+CREATE FUNCTION run_refresh_policies(at timestamptz) RETURNS SETOF refresh_runs LANGUAGE plpgsql AS $$
+DECLARE
+    due refresh_policies;
+BEGIN
+    FOR due IN SELECT p.* FROM refresh_policies p LEFT JOIN refresh_runs r ON r.aggregate = p.aggregate AND r.tenant_id = app_tenant_id()
+               WHERE r.ran_at IS NULL OR r.ran_at + p.every <= at ORDER BY p.aggregate LOOP
+        RETURN QUERY
+            INSERT INTO refresh_runs AS r (aggregate, ran_at, mended)
+            VALUES (due.aggregate, at, CASE due.aggregate WHEN 'metrics_daily' THEN refresh_metrics_daily()
+                                                          ELSE refresh_listener_events(due.aggregate, at - due.lookback) END)
+            ON CONFLICT (tenant_id, aggregate) DO UPDATE SET ran_at = EXCLUDED.ran_at, mended = EXCLUDED.mended RETURNING r.*;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION run_refresh_policies(timestamptz) IS 'Refreshes what is due in the present tenant, and says what was wrong.';

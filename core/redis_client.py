@@ -29,6 +29,8 @@ ANSWER_S = 0.7
 STALL_S = 0.2
 """A timeout that comes this late was our own event loop's: nobody was listening for the answer."""
 BREAKER_OPEN_S = 1.0
+SOCKET_S = 2.0
+CONNECT_S = 1.0
 
 T = TypeVar("T")
 
@@ -48,8 +50,8 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
     if kind:
         hosts, options = _several(url, default_port=26379 if kind == "sentinel" else 6379)
         options |= {
-            "socket_timeout": None if blocking else 2.0,
-            "socket_connect_timeout": 1.0,
+            "socket_timeout": None if blocking else SOCKET_S,
+            "socket_connect_timeout": CONNECT_S,
             "max_connections": max_connections,
             "health_check_interval": 0,
         }
@@ -63,9 +65,9 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
-        timeout=None if blocking else 2.0,
-        socket_timeout=None if blocking else 2.0,
-        socket_connect_timeout=1.0,
+        timeout=None if blocking else SOCKET_S,
+        socket_timeout=None if blocking else SOCKET_S,
+        socket_connect_timeout=CONNECT_S,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
         health_check_interval=0,

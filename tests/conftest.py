@@ -27,6 +27,7 @@ pytest_plugins = ("tests.needs", "tests.demo", "tests.installations")
 
 SERVERS = "PENSTOCK_TEST_SERVERS"
 ROOM_BYTES = 4 << 30
+YOUNG_S = 600
 # A developer's settings must not reach a test; what is meant for the tests themselves stays.
 for _name in [
     n for n in os.environ if n.startswith("PENSTOCK_") and not n.startswith(("PENSTOCK_TEST_", "PENSTOCK_SCREENSHOTS"))
@@ -55,19 +56,22 @@ def _fastest_folder() -> str:
     memory = Path("/dev/shm")
     for left in memory.glob("pst-*"):
         # Of a run that was killed: nobody else takes it out of memory.
-        if left.stat().st_uid == os.getuid() and not _runs(left / "pg" / "postmaster.pid"):
+        if left.stat().st_uid == os.getuid() and not _is_in_use(left):
             shutil.rmtree(left, ignore_errors=True)
     free_bytes = shutil.disk_usage(memory).free if memory.is_mount() and os.access(memory, os.W_OK) else 0
     return str(memory) if free_bytes > ROOM_BYTES else "/tmp"
 
 
-def _runs(pid_file: Path) -> bool:
-    try:
-        return Path(f"/proc/{int(pid_file.read_text().split()[0])}").exists()
-    except FileNotFoundError:
-        return pid_file.parent.parent.stat().st_mtime > time.time() - 600
-    except (ValueError, IndexError):
+def _is_in_use(folder: Path) -> bool:
+    """A young one may be between two steps of its making, without a server."""
+    if time.time() - folder.stat().st_mtime < YOUNG_S:
         return True
+    try:
+        # A server that stands alone writes its number with a minus.
+        number = abs(int((folder / "pg" / "postmaster.pid").read_text().split()[0]))
+    except (FileNotFoundError, ValueError, IndexError):
+        return False
+    return Path(f"/proc/{number}").exists()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -53,6 +53,8 @@ ANSWER_S = 0.7
 STALL_S = 0.2
 """A timeout that comes this late was our own event loop's: nobody was listening for the answer."""
 BREAKER_OPEN_S = 1.0
+SOCKET_S = 2.0
+CONNECT_S = 1.0
 MOST_UNDER_WAY = 4
 """Pipelines waiting for their answers. More would make them smaller and the connections more, and nothing faster."""
 MOST_IN_ONE = 512
@@ -82,8 +84,8 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
     if kind:
         hosts, options = _several(url, default_port=26379 if kind == "sentinel" else 6379)
         options |= {
-            "socket_timeout": None if blocking else 2.0,
-            "socket_connect_timeout": 1.0,
+            "socket_timeout": None if blocking else SOCKET_S,
+            "socket_connect_timeout": CONNECT_S,
             "max_connections": max_connections,
             "health_check_interval": 0,
         }
@@ -97,9 +99,9 @@ def connect(url: str, *, blocking: bool = False, max_connections: int = 32) -> R
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
-        timeout=None if blocking else 2.0,
-        socket_timeout=None if blocking else 2.0,
-        socket_connect_timeout=1.0,
+        timeout=None if blocking else SOCKET_S,
+        socket_timeout=None if blocking else SOCKET_S,
+        socket_connect_timeout=CONNECT_S,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
         health_check_interval=0,

@@ -23,8 +23,11 @@ from edge.lane.traffic import Traffic
 from edge.progress.beat import Beat
 from tests.edge.api.conftest import House
 from tests.edge.api.test_beats import a_beat, backlog
+from tests.edge.progress.conftest import patient as patient
 from tests.edge.tokens.conftest import cast as cast
 from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 @dataclass

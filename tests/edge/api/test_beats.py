@@ -14,6 +14,9 @@ from core.redis_client import connect
 from edge.progress.drain import Drain
 from edge.progress.partitions import stream_key
 from tests.edge.api.conftest import House, refused
+from tests.edge.progress.conftest import patient as patient
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def a_beat(content: UUID, **changes: object) -> dict[str, Any]:
@@ -35,7 +38,7 @@ async def drained(house: House) -> None:
     client = connect(house.edge.settings.redis_url, blocking=True)
     worker = Drain(house.edge.database, client, partitions=house.edge.settings.progress_partitions)
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await backlog(house) or not worker.beats:
             await house.edge.redis.ping()
     worker.stop()

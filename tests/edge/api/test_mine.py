@@ -12,6 +12,9 @@ import pytest
 from core.ids import DEFAULT_TENANT
 from tests.edge.api.conftest import House, refused
 from tests.edge.api.test_beats import a_beat, backlog, drained
+from tests.edge.progress.conftest import patient as patient
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 async def send(house: House, grant: dict[str, Any], *beats: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 STREAM, DEAD = stream_key(0), dead_key(0)
 
 
@@ -193,7 +195,7 @@ async def drained(database: Database, blocking: Redis, redis: Redis) -> Drain:
     """Runs a drain until the stream is empty."""
     worker = Drain(database, blocking)
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await redis.exists(STREAM) or await redis.xlen(STREAM):
             await redis.ping()
     worker.stop()

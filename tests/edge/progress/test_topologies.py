@@ -29,6 +29,8 @@ from tests.edge.tokens.conftest import cast as cast
 from tests.ports import free_ports
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 PARTS = 6
 SLOTS = 16384
 

@@ -99,7 +99,8 @@ async def test_a_stalled_loop_is_not_taken_for_a_silent_server(server: Server, p
     assert not patience.is_away
 
 
-async def test_a_statement_that_takes_long_is_not_cut_off(database: Database) -> None:
+async def test_a_statement_that_takes_long_is_not_cut_off(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.patience.SUSPECT_S", SUSPECT_S)
     row = await database.read(service(), "SELECT pg_sleep(1.5) IS NULL AS slept", ())
     assert row is not None
     assert not database.is_away

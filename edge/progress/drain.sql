@@ -139,3 +139,15 @@ SELECT ensure_month_partitions('content_views', now()::date, 3);
 -- name: views_partitions_detach value
 -- Takes partitions older than $1 months out of the view events; they stay as tables of their own. How many.
 SELECT detach_month_partitions('content_views', (now() - make_interval(months => $1::integer))::date);
+
+-- name: partitions_keep many
+-- Makes and drops a few partitions of the tables in time_partitions; no rows when nothing is left to do.
+SELECT partition, done FROM keep_partitions(now());
+
+-- name: tenants_all many
+-- Every tenant.
+SELECT id FROM tenants ORDER BY id;
+
+-- name: aggregates_refresh many
+-- Refreshes what is due in the present tenant, and says how many rows were wrong.
+SELECT aggregate, mended FROM run_refresh_policies(now());

@@ -1,4 +1,7 @@
-"""Keeps house for the tables that heartbeats fill: partitions ahead, old ones aside, the ledger short, silent sessions' views."""
+"""Keeps house: partitions of all event tables ahead and old ones aside, the ledger short, silent sessions' views, sums checked.
+
+It lives with the drain because one of those always runs where heartbeats are written.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ KEEP_EVERY_S = 600
 AGAIN_S = 2.0
 FORGET_ROWS = 20_000
 FORGET_ROUNDS = 500
+PARTITION_ROUNDS = 500
 
 
 class Keeper:
@@ -59,4 +63,28 @@ class Keeper:
                 gone = await tx.value(SQL["views_partitions_detach"], self._keep_months)
             if gone:
                 log.info("view_partitions_detached", months=self._keep_months, partitions=gone)
+        await self._keep_partitions()
+        await self._refresh()
         return True
+
+    async def _keep_partitions(self) -> None:
+        """All other tables that are cut by time (`time_partitions`), a few pieces in a transaction."""
+        for _ in range(PARTITION_ROUNDS):
+            async with self._database.transaction(service(DEFAULT_TENANT)) as tx:
+                pieces = await tx.many(SQL["partitions_keep"])
+            if not pieces:
+                break
+            log.info("partitions_kept", pieces=[f"{piece['partition']}: {piece['done']}" for piece in pieces])
+
+    async def _refresh(self) -> None:
+        """The aggregates whose turn it is, in every tenant. They are kept as events come; what is mended here was missed."""
+        async with self._database.transaction(service(DEFAULT_TENANT)) as tx:
+            tenants = await tx.many(SQL["tenants_all"])
+        for tenant in tenants:
+            async with self._database.transaction(service(tenant["id"])) as tx:
+                runs = await tx.many(SQL["aggregates_refresh"])
+            for run in runs:
+                if run["mended"]:
+                    log.warning(
+                        "aggregate_mended", tenant=str(tenant["id"]), aggregate=run["aggregate"], rows=run["mended"]
+                    )

@@ -107,6 +107,25 @@ async def test_one_process_keeps_house_at_a_time(database: Database, cast: Cast)
         assert not await Keeper(database, 0).keep()
 
 
+async def test_every_table_cut_by_time_has_its_pieces_ahead_and_sums_are_looked_at(
+    database: Database, cast: Cast
+) -> None:
+    await Keeper(database, 0).keep()
+    async with database.transaction(service()) as tx:
+        assert not await tx.many(SQL["partitions_keep"]), "one round leaves nothing to make"
+        assert not await tx.many(SQL["aggregates_refresh"]), "none is due again at once"
+    ahead = await rows(
+        cast,
+        """SELECT parent FROM time_partitions
+           WHERE width < '2 days' AND to_regclass(parent || to_char((now() + ahead * width) AT TIME ZONE 'UTC', '_YYYYMMDD')) IS NULL""",
+    )
+    assert not ahead, "the last day ahead is there"
+    ran = await rows(cast, "SELECT DISTINCT aggregate FROM refresh_runs")
+    assert {row["aggregate"] for row in ran} == {
+        row["aggregate"] for row in await rows(cast, "SELECT aggregate FROM refresh_policies")
+    }
+
+
 async def partitions(cast: Cast) -> list[str]:
     found = await rows(
         cast,

@@ -47,7 +47,7 @@ async def test_overlapping_prices_and_changed_logs_have_theirs(rows: Rows) -> No
     log = await rows.make("audit_logs")
     with pytest.raises(asyncpg.CheckViolationError) as changed:
         await rows.delete("audit_logs", log)
-    for caught, code in ((overlap, errors.PRICES_OVERLAP), (changed, errors.ONLY_ADDED_TO)):
+    for caught, code in ((overlap, errors.PRICE_OVERLAPS), (changed, errors.ONLY_ADDED_TO)):
         refusal = translate(caught.value)
         assert isinstance(refusal, Refusal)
         assert refusal.code is code

@@ -161,8 +161,9 @@ async def test_no_question_is_ever_an_error_of_ours(shop: Shop, size: int) -> No
     for number in range(size):
         shop.viewer = (GUEST, MARA, STAFF, service())[number % 4]
         statuses[await _asked(shop, generator.question)] += 1
-    assert statuses[200] > size / 20
-    assert statuses[400] > size / 20
+    # How many of each depends on the tables there are; none of one kind would mean that nothing is tried.
+    assert statuses[200] > size / 50
+    assert statuses[400] > size / 50
 
 
 async def _asked(shop: Shop, draw: Callable[[], str]) -> int:

@@ -80,7 +80,7 @@ async def shelf() -> AsyncIterator[Shelf]:
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     assert runner.server is not None
-    lane = Lane(Learned(), lambda _: None, handlers(runner.server, refuse_unparsed), Traffic(cap=10), hot.wholes)
+    lane = Lane(Learned(), lambda _: None, handlers(runner.server, refuse_unparsed), Traffic(cap=10), wholes=hot.wholes)
     made = Shelf(hot, lane, runner)
     yield made
     await runner.cleanup()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.hls.cache import ByteCache
+from edge.hls.cache import WANTED_AFTER, ByteCache
 
 
 def a_cache(budget: int = 1000) -> ByteCache[bytes]:
@@ -42,7 +42,8 @@ def test_a_scan_does_not_push_out_what_is_used_again() -> None:
 
 def test_a_miss_served_elsewhere_counts_as_one_that_passed_through() -> None:
     cache: ByteCache[bytes] = ByteCache(1000, len)
-    assert not cache.missed_again("served from its file", 50)
+    for _ in range(WANTED_AFTER):
+        assert not cache.missed_again("served from its file", 50)
     assert cache.missed_again("served from its file", 50)
     cache.put("served from its file", bytes(50))
     assert not cache.missed_again("never seen", 50)

@@ -90,6 +90,7 @@ async def serve(
     await runner.cleanup()
     await traffic.drained(DRAIN_S)
     sweeping.cancel()
+    lane.files.close()
 
 
 def _tell_ready(ready_fd: int | None) -> None:

@@ -33,6 +33,7 @@ class Lane:
         "_second",
         "blocks",
         "checks",
+        "files",
         "learned",
         "loop",
         "make_handler",
@@ -62,6 +63,7 @@ class Lane:
         self.make_handler = make_handler
         self.traffic = traffic
         self.loop = asyncio.get_running_loop()
+        self.files = files.OpenFiles(self.loop)
         self._second = -1
         self._date = b""
 
@@ -89,7 +91,7 @@ class Lane:
             if ready.path is None or self.learned.is_wanted(ready.key, ready.size_bytes):
                 return False
             head = b"%s%s\r\n\r\n" % (ready.head, date)
-            return files.send(connection, head, ready.path, ready.size_bytes)
+            return files.send(self.files, connection, head, ready.path, ready.size_bytes)
         if len(body) < JOIN_BELOW_BYTES:
             ready.joined = b"%s%s\r\n\r\n%s" % (ready.head, date, body)
             ready.joined_until = second + 1.0

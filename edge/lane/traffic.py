@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edge.lane.connection import Connection
+from edge.lane.files import files_cap
 
 SWEEP_S = 1.0
 HEADER_S = 10.0
@@ -25,9 +26,9 @@ SPARE_FDS = 256
 
 
 def connection_cap() -> int:
-    """How many connections fit below the limit of open files, with room for files, pools and pipes."""
+    """How many connections fit below the limit of open files, with room for media files, pools and pipes."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(64, soft - SPARE_FDS)
+    return max(64, soft - files_cap() - SPARE_FDS)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ import uvloop
 
 from edge.hls.cache import WANTED_AFTER
 from edge.hls.stored import prepare
+from edge.lane.files import OpenFiles
 from tests.edge.lane.stage import FILM, GOOD, Stage, get, open_stage
 from tests.waiting import until
 
@@ -95,6 +97,7 @@ async def _open() -> AsyncIterator[Shop]:
         await until(lambda: not stage.traffic.connections, 30)
         server.close()
         await stage.close()
+        stage.lane.files.close()
         shutil.rmtree(folder)
 
 
@@ -163,6 +166,34 @@ async def test_a_file_that_is_gone_or_another_is_not_sent(shop: Shop) -> None:
     file.unlink()
     assert (await shop.ask(get("v/2.m4s"))).startswith(b"HTTP/1.1 404")
     assert shop.stage.hits == before
+
+
+def handles(folder: Path) -> int:
+    """How many files below `folder` this process has open."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return sum(os.readlink(link).startswith(str(folder)) for link in links if os.path.islink(link))
+
+
+def test_files_stay_open_while_they_are_sent_and_no_more_than_may_be(tmp_path: Path) -> None:
+    paths = [str(tmp_path / str(number)) for number in range(4)]
+    for path in paths:
+        Path(path).write_bytes(b"abc")
+    loop = asyncio.new_event_loop()
+    files = OpenFiles(loop, 3)
+    assert files.handle_of(paths[0], 2) is None, "not as long as it should be"
+    assert files.handle_of(str(tmp_path / "nothing"), 3) is None
+    for path in paths:
+        handle = files.handle_of(path, 3)
+        assert handle is not None
+        assert files.handle_of(path, 3) == handle
+    assert len(files) == handles(tmp_path) == 3
+    files.close_idle()
+    assert files.handle_of(paths[3], 3) is not None
+    files.close_idle()
+    assert len(files) == handles(tmp_path) == 1, "what was not sent since the last time is closed"
+    files.close()
+    assert handles(tmp_path) == 0
+    loop.close()
 
 
 @on_uvloop

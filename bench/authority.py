@@ -10,11 +10,10 @@ from statistics import median
 
 from bench.asking import ask, read_answer
 from bench.browser import request
-from bench.pacing import percentile
 from bench.peers import Peer, Runner
 from bench.stage import PLAYLIST, SQL, Grant, Person, Stage
 from bench.throughput import MANY, Plan
-from bench.verdict import Figure, Target
+from bench.verdict import Figure, Target, percentile
 from bench.waiting import metric, metrics_of
 from core.viewer import service
 

@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from bench.browser import request
-from bench.pacing import percentile
 from bench.peers import Peer
+from bench.verdict import percentile
 from core.process import run_tool
 from core.settings import ROOT
 

@@ -75,3 +75,8 @@ def shown(value: float, unit: str) -> str:
     """A number for people: three significant digits, thousands apart."""
     text = f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
     return f"{text}{unit}" if unit == "x" else f"{text} {unit}".strip()
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which `share` of an ascending sequence lies."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")

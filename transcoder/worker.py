@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -205,6 +206,7 @@ class Worker:
     async def _keep(self, viewer: Viewer, attempt: Attempt, status: Status) -> None:
         """Renews the lease once a second. Raises _LeaseLost, or Refusal when a person cancelled the job."""
         while True:
+            status.ticked_at = time.monotonic()
             await asyncio.sleep(RENEW_S)
             try:
                 async with self._database.transaction(viewer) as tx:

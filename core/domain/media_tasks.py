@@ -63,6 +63,8 @@ class Attempt:
     """What the first task found out, for the others: its JSON, as it wrote it."""
     pieces: tuple[Piece, ...] = ()
     """What a stitch joins."""
+    resumes: bool = False
+    """Whether players already hold what an earlier attempt has put under `store_prefix`: it is continued, never replaced."""
 
     @property
     def is_last(self) -> bool:
@@ -72,6 +74,8 @@ class Attempt:
     @property
     def earlier_prefixes(self) -> tuple[str, ...]:
         """Where earlier attempts at the same generation may have left objects."""
+        if self.resumes:
+            return ()
         stem = self.store_prefix.rpartition("-")[0]
         return tuple(f"{stem}-{fence}" for fence in range(1, self.fence))
 
@@ -169,18 +173,19 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     fence = await tx.value(SQL["task_take"], task_id, owner, LEASE_S)
     source = await tx.one(SQL["source_get"], row["file_id"])
     assert source is not None  # by foreign key
-    language, prefix = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}"
+    language, prefix, resumes = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}", False
     pieces: tuple[Piece, ...] = ()
     if row["kind"] in ("transcode", "stitch"):
         language, prefix = await _allot(tx, row, fence)
     if row["kind"] == "preview":
-        prefix = await media_previews.allot(tx, row, fence)
+        prefix, resumes = await media_previews.allot(tx, row, fence)
     if row["kind"] == "stitch":
         found = await tx.many(SQL["pieces_get"], row["job_id"])
         pieces = tuple(Piece(p["kind"], p["chunk_no"], p["output_key"]) for p in found)
     return Attempt(
         task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
         source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
+        resumes,
     )  # fmt: skip
 
 
@@ -364,8 +369,6 @@ async def give_back(
     await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None, details)
     if row["kind"] == "transcode":
         await tx.run(SQL["job_give_back"], row["job_id"])
-    if row["kind"] == "preview":
-        await media_previews.withdraw(tx, row)
     if delay_s <= 0:
         await queue_tasks(tx, row["tenant_id"], row["priority"], [(attempt.task_id, FIRST_BONUS)])
     return True

@@ -12,11 +12,11 @@ SELECT count(*) FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id 
 -- A task and its job, locked in this order everywhere; `is_held` while somebody's lease on it runs.
 SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.max_attempts, t.fence, t.error_code, t.error_message,
        t.cancel_requested OR j.cancel_requested
-           OR j.state NOT IN ('queued', 'running') AND (t.kind <> 'preview' OR t.state <> 'running' OR j.state <> 'succeeded') AS cancel_requested,
+           OR j.state NOT IN ('queued', 'running') AND (t.kind <> 'preview' OR t.attempts = 0 OR j.state <> 'succeeded') AS cancel_requested,
        coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
        NOT EXISTS (SELECT FROM contents c WHERE c.id = j.content_id AND c.generation_id IS NOT NULL) AS has_nothing_to_play,
        j.tenant_id, j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority, j.state::text AS job_state,
-       j.source::text AS source
+       j.source::text AS source, t.output_key
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
 WHERE t.id = $1 FOR UPDATE OF t, j
 
@@ -86,7 +86,7 @@ WHERE id = $1
 -- name: pieces_insert many
 -- The pieces of a job: kinds and chunk numbers side by side.
 INSERT INTO transcode_tasks (job_id, parent_id, kind, rendition, chunk_no, max_attempts)
-SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no, CASE WHEN p.kind = 'preview' THEN 1 ELSE 5 END
+SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no, CASE WHEN p.kind = 'preview' THEN 3 ELSE 5 END
 FROM unnest($3::text[], $4::integer[]) AS p (kind, chunk_no)
 RETURNING id, kind::text, chunk_no
 

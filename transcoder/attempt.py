@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from core import errors
-from core.domain.media_tasks import Attempt, Finished, Poster, Split
+from core.domain.media_pieces import Split
+from core.domain.media_tasks import Attempt, Finished, Poster
 from core.errors import Refusal
 from core.objects import StoreDown
 from transcoder import encode, encoder, pieces

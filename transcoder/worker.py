@@ -19,9 +19,10 @@ import structlog
 
 from core import errors
 from core.database import Database, DatabaseDown, Tx
-from core.domain import media_previews, media_tasks
+from core.domain import media_pieces, media_previews, media_tasks
+from core.domain.media_pieces import Split
 from core.domain.media_previews import Preview
-from core.domain.media_tasks import Attempt, Finished, Split
+from core.domain.media_tasks import Attempt, Finished
 from core.errors import Refusal
 from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
@@ -131,11 +132,11 @@ class Worker:
         await self._shop.let_go()
         for viewer in await self._viewers():
             async with self._database.transaction(viewer) as tx:
-                jobs = await media_tasks.leftovers(tx)
+                jobs = await media_pieces.leftovers(tx)
             for job_id in jobs:
                 await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
                 async with self._database.transaction(viewer) as tx:
-                    await media_tasks.forget_leftovers(tx, job_id)
+                    await media_pieces.forget_leftovers(tx, job_id)
             async with self._database.transaction(viewer) as tx:
                 previews = await media_previews.expired(tx)
             for generation_id, prefix in previews:
@@ -227,13 +228,13 @@ class Worker:
         async def count(tx: Tx) -> bool:
             match done:
                 case Split():
-                    return await media_tasks.split(tx, attempt, done)
+                    return await media_pieces.split(tx, attempt, done)
                 case Finished():
                     return await media_tasks.finish(tx, attempt, done)
                 case None if attempt.kind == "preview":
                     return await media_tasks.finish_preview(tx, attempt)
                 case None:
-                    return await media_tasks.finish_piece(tx, attempt)
+                    return await media_pieces.finish_piece(tx, attempt)
 
         if not await self._try(viewer, count):
             # Players may hold a preview's token: the sweeper removes it when none can.

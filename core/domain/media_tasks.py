@@ -81,19 +81,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found.
-
-    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play.
-    """
-
-    chunks: int
-    has_sound: bool
-    source: str
-    previewed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Rendition:
     """One playlist of a generation; `path` is relative to it."""
 
@@ -168,7 +155,7 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     if turn == "leave":
         return None
     if turn != "take":
-        await _decline(tx, row, turn)
+        await decline(tx, row, turn)
         return None
     fence = await tx.value(SQL["task_take"], task_id, owner, LEASE_S)
     source = await tx.one(SQL["source_get"], row["file_id"])
@@ -194,7 +181,8 @@ def pieces_prefix(job_id: UUID) -> str:
     return f"pieces/{job_id}"
 
 
-async def _decline(tx: Tx, row: Row, turn: Turn) -> None:
+async def decline(tx: Tx, row: Row, turn: Turn) -> None:
+    """Ends a locked task that is not to be worked on: it was cancelled, or its attempts are spent."""
     code = errors.CANCELLED if turn == "cancel" else errors.ATTEMPTS_SPENT
     last = f" The last one: {row['error_message']}" if turn == "spent" and row["error_message"] else ""
     await end_badly(tx, row, "cancelled" if turn == "cancel" else "failed", code.code, code.message + last)
@@ -210,51 +198,6 @@ async def _allot(tx: Tx, row: Row, fence: int) -> tuple[str | None, str]:
     stage, percent = ("assembling", 90) if row["kind"] == "stitch" else ("probing", 0)
     await tx.run(SQL["job_start"], row["job_id"], generation["id"], stage, percent)
     return content["language"], generation["store_prefix"]
-
-
-async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
-    """Ends the first task by queueing the job's pieces, in one step; False when the fence is no longer ours. May be repeated."""
-    row = await tx.one(SQL["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        await _decline(tx, row, "cancel")
-        return False
-    kinds: list[tuple[str, int | None]] = [("encode", number) for number in range(done.chunks)]
-    kinds += [("audio", None)] if done.has_sound else []
-    count = len(kinds)
-    kinds += [("preview", None)] if done.previewed and row["has_nothing_to_play"] else []
-    made = await tx.many(
-        SQL["pieces_insert"], row["job_id"], attempt.task_id, [kind for kind, _ in kinds], [no for _, no in kinds]
-    )
-    await tx.run(SQL["job_split"], row["job_id"], count, done.source)
-    await tx.run(SQL["task_end"], attempt.task_id, "done", None, None, None, None)
-    ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
-    # The first minute first: it is what somebody waits for.
-    bonuses = {"preview": STITCH_BONUS, "audio": FIRST_BONUS, "encode": 0}
-    tasks = [(p["id"], FIRST_BONUS if p["chunk_no"] == 0 else bonuses[p["kind"]]) for p in ordered]
-    await queue_tasks(tx, row["tenant_id"], row["priority"], tasks)
-    return True
-
-
-async def finish_piece(tx: Tx, attempt: Attempt) -> bool:
-    """Counts a stored piece; the last one queues the stitch in the same step. False: lost, or nobody wants it any more."""
-    row = await tx.one(SQL["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        # Asked for since the last renewal.
-        await _decline(tx, row, "cancel")
-        return False
-    await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
-    if await tx.value(SQL["piece_done"], row["job_id"]) == 0:
-        stitch = await tx.value(SQL["stitch_insert"], row["job_id"])
-        await queue_tasks(tx, row["tenant_id"], row["priority"], [(stitch, STITCH_BONUS)])
-    return True
 
 
 async def show_preview(tx: Tx, attempt: Attempt, preview: Preview) -> bool:
@@ -305,7 +248,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
         return bool(row["state"] == "done")
     if row["cancel_requested"]:
         # Asked for since the last renewal.
-        await _decline(tx, row, "cancel")
+        await decline(tx, row, "cancel")
         return False
     await tx.one(SQL["content_lock"], row["content_id"])
     generation_id = row["generation_id"]
@@ -392,16 +335,6 @@ async def rescue(tx: Tx) -> int:
 async def _ours(tx: Tx, attempt: Attempt) -> Row | None:
     row = await tx.one(SQL["task_lock"], attempt.task_id)
     return row if row is not None and row["fence"] == attempt.fence and row["state"] == "running" else None
-
-
-async def leftovers(tx: Tx) -> list[UUID]:
-    """Jobs that have ended and whose pieces may still lie in the store."""
-    return [row["id"] for row in await tx.many(SQL["jobs_with_leftovers"])]
-
-
-async def forget_leftovers(tx: Tx, job_id: UUID) -> None:
-    """The job's pieces are gone."""
-    await tx.run(SQL["job_is_clean"], job_id)
 
 
 async def end_badly(

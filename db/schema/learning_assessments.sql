@@ -85,6 +85,7 @@ CREATE TABLE attempts (
     total_questions integer NOT NULL DEFAULT 0,
     correct_answers integer NOT NULL DEFAULT 0,
     score           numeric(6, 2) CONSTRAINT attempts__score_not_negative CHECK (score >= 0),
+    possible_marks  integer NOT NULL DEFAULT 0 CONSTRAINT attempts__possible_not_negative CHECK (possible_marks >= 0),
     points_earned   integer NOT NULL DEFAULT 0 CONSTRAINT attempts__points_not_negative CHECK (points_earned >= 0),
     passed          boolean,
     started_at      timestamptz NOT NULL DEFAULT now(),
@@ -100,7 +101,9 @@ CREATE TRIGGER attempts_transition BEFORE UPDATE ON attempts FOR EACH ROW EXECUT
     allow_transitions('status', 'in_progress>submitted', 'in_progress>graded', 'in_progress>expired', 'submitted>graded');
 COMMENT ON COLUMN attempts.question_order IS 'What was asked, in the order in which it was put to this student.';
 COMMENT ON COLUMN attempts.hand_marks IS 'Marks that a teacher gave, by question.';
-COMMENT ON COLUMN attempts.score IS 'Marks, of the assessment''s total_marks. A percentage is score * 100 / total_marks.';
+COMMENT ON COLUMN attempts.score IS 'The marks of what was right. A percentage is score * 100 / possible_marks; passing_marks are marks too.';
+COMMENT ON COLUMN attempts.possible_marks IS 'The marks of all questions that were asked.';
+COMMENT ON COLUMN attempts.points_earned IS 'That share of the assessment''s total_marks, rounded down.';
 
 CREATE FUNCTION attempts_within_limits() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -123,7 +126,7 @@ SELECT admit('attempts', 'user_id = @user OR @staff OR EXISTS (SELECT FROM asses
 -- What came of an attempt, for those it is shown to: a teacher always, a student where the assessment says so.
 CREATE VIEW attempt_results WITH (security_invoker = true) AS
 SELECT t.id, t.assessment_id, t.user_id, t.number, t.status, t.total_questions, t.correct_answers, t.score,
-       round(100 * t.score / nullif(a.total_marks, 0), 2) AS percentage, t.points_earned, t.passed, t.completed_at
+       round(100 * t.score / nullif(t.possible_marks, 0), 2) AS percentage, t.points_earned, t.passed, t.completed_at
 FROM attempts t JOIN assessments a ON a.id = t.assessment_id
 WHERE t.status IN ('submitted', 'graded')
   AND (a.show_result OR (SELECT app_is_staff()) OR a.course_id = ANY ((SELECT taught_courses())::uuid[]));

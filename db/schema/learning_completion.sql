@@ -136,7 +136,7 @@ BEGIN
         courses := (SELECT array_agg(DISTINCT course_id) FROM former WHERE status = 'published' AND is_active);
     END IF;
     IF courses IS NOT NULL THEN
-        PERFORM FROM enrollments WHERE course_id = ANY (courses) AND status = 'active' ORDER BY id FOR UPDATE;
+        PERFORM FROM enrollments WHERE course_id = ANY (courses) AND status = 'active' ORDER BY id FOR NO KEY UPDATE;
         UPDATE enrollments e SET progress = p.percent
         FROM (SELECT r.id, coalesce(round(100.0 * count(lp.id) / nullif(count(l.id), 0), 2), 0) AS percent
               FROM enrollments r LEFT JOIN lessons l ON l.course_id = r.course_id AND l.is_active AND l.status = 'published'

@@ -75,7 +75,8 @@ CREATE TRIGGER enrollments_paid_insert BEFORE INSERT ON enrollments FOR EACH ROW
 CREATE TRIGGER enrollments_paid_update BEFORE UPDATE OF status ON enrollments FOR EACH ROW
     WHEN (NEW.status = 'active' AND OLD.status IN ('pending', 'dropped', 'expired')) EXECUTE FUNCTION enrollments_paid();
 
--- The course is locked before its students are counted: the last seat is given once. Progress moves nobody in or out, and must
+-- The course is locked before its students are counted: the last seat is given once. (Not FOR UPDATE: two who enrol at once both hold the
+-- key share of their foreign key, and would wait for each other.) Progress moves nobody in or out, and must
 -- not make all students of a course wait for one another.
 CREATE FUNCTION enrollments_counted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -88,7 +89,7 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR UPDATE;
+    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR NO KEY UPDATE;
     UPDATE courses c SET total_students = n.students
     FROM (SELECT w.course_id, count(e.id) AS students FROM (SELECT DISTINCT course_id FROM changed) AS w
           LEFT JOIN enrollments e ON e.course_id = w.course_id AND e.status IN ('pending', 'active', 'completed') GROUP BY w.course_id) AS n
@@ -214,7 +215,7 @@ DECLARE
     was text := act_as_service();
 BEGIN
     PERFORM FROM enrollments e WHERE (e.user_id, e.course_id) IN (SELECT c.user_id, l.course_id FROM changed c JOIN lessons l ON l.id = c.lesson_id)
-    ORDER BY e.id FOR UPDATE;
+    ORDER BY e.id FOR NO KEY UPDATE;
     UPDATE enrollments e SET progress = CASE e.status WHEN 'completed' THEN greatest(e.progress, p.percent) ELSE p.percent END, last_activity_at = now()
     FROM (SELECT w.user_id, w.course_id, round(100.0 * count(*) FILTER (WHERE lp.completed) / count(*), 2) AS percent
           FROM (SELECT DISTINCT c.user_id, l.course_id FROM changed c JOIN lessons l ON l.id = c.lesson_id) AS w

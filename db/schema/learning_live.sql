@@ -72,7 +72,7 @@ CREATE FUNCTION rate_courses() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
 BEGIN
-    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR UPDATE;
+    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR NO KEY UPDATE;
     UPDATE courses c SET (avg_rating, total_reviews) = (SELECT round(avg(r.rating), 2), count(*) FROM course_reviews r WHERE r.course_id = c.id)
     WHERE c.id IN (SELECT course_id FROM changed);
     PERFORM act_as(was);

@@ -64,6 +64,8 @@ RULE_MEANINGS: Mapping[str, errors.Code] = {
     "enrollments__paid_course_is_paid": errors.PAYMENT_NEEDED,
     "refunds__within_payment": errors.REFUND_TOO_LARGE,
     "certificates__course_completed": errors.COURSE_UNFINISHED,
+    "attempts__within_limit": errors.NO_ATTEMPTS_LEFT,
+    "support_call_requests__call_is_active": errors.CALL_OVER,
     "courses__published_has_chapters": errors.NOTHING_TO_PUBLISH,
     "chapters__published_has_lessons": errors.NOTHING_TO_PUBLISH,
 }

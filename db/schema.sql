@@ -25,11 +25,17 @@
 \ir schema/playback_views.sql
 \ir schema/playback_statistics.sql
 \ir schema/learning_enrollments.sql
+\ir schema/learning_awards.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql
+\ir schema/learning_support.sql
+\ir schema/learning_access.sql
+\ir schema/learning_completion.sql
+\ir schema/learning_activity.sql
 \ir schema/community_families.sql
 \ir schema/community_points.sql
 \ir schema/community_blogs.sql
+\ir schema/learning_keeping.sql
 \ir schema/community_notices.sql
 \ir schema/podcasts.sql
 \ir schema/podcasts_aggregates.sql

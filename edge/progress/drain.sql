@@ -151,3 +151,7 @@ SELECT id FROM tenants ORDER BY id;
 -- name: aggregates_refresh many
 -- Refreshes what is due in the present tenant, and says how many rows were wrong.
 SELECT aggregate, mended FROM run_refresh_policies(now());
+
+-- name: courses_keep many
+-- What time brings about in the present tenant's courses: what was done, and how often.
+SELECT chore, done FROM keep_courses(now());

@@ -17,6 +17,7 @@ import structlog
 
 from core import errors
 from core.errors import Fault, Refusal
+from core.house import House
 from core.patience import QUESTION_S, Patience
 from core.queries import Statement
 from core.viewer import Viewer
@@ -86,8 +87,9 @@ class SchemaChanged(Exception):  # noqa: N818 - states the fact
 class Tx:
     """One open transaction, already acting for its viewer. Named statements only."""
 
-    def __init__(self, connection: Connection[Row]) -> None:
+    def __init__(self, connection: Connection[Row], house: House) -> None:
         self.connection = connection
+        self.house = house
 
     async def one(self, statement: Statement, *args: object) -> Row | None:
         """At most one row."""
@@ -119,9 +121,10 @@ class Tx:
 class Database:
     """A bounded pool of connections, and transactions on them."""
 
-    def __init__(self, pool: asyncpg.Pool[Row], url: str) -> None:
+    def __init__(self, pool: asyncpg.Pool[Row], url: str, house: House) -> None:
         self._pool = pool
         self._url = url
+        self._house = house
         self._in_use: set[Any] = set()
         self._patience = Patience("database", self._answers, self._let_go)
 
@@ -131,7 +134,7 @@ class Database:
         return self._patience.is_away
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, max_size: int = 8) -> Self:
+    async def connect(cls, url: str, *, name: str, max_size: int = 8, house: House = House()) -> Self:  # noqa: B008 - frozen
         """A pool on `url`. Connects when first used, so a process can start before its database. Raises DatabaseDown."""
         try:
             pool = await asyncpg.create_pool(
@@ -153,7 +156,7 @@ class Database:
             )
         except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError) as error:
             raise DatabaseDown(str(error)) from error
-        return cls(pool, url)
+        return cls(pool, url, house)
 
     async def close(self) -> None:
         """Ends every connection, waiting a moment for those in use."""
@@ -171,7 +174,7 @@ class Database:
             try:
                 async with connection.transaction():
                     await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
-                    yield Tx(connection)
+                    yield Tx(connection, self._house)
             except asyncpg.PostgresError as error:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:

@@ -19,6 +19,7 @@ import structlog
 from core import connections, errors
 from core.connections import ACQUIRE_TIMEOUT_S, Connections
 from core.errors import Fault, Refusal
+from core.house import House
 from core.patience import QUESTION_S, Patience
 from core.queries import Statement
 from core.viewer import Viewer
@@ -89,8 +90,9 @@ class SchemaChanged(Exception):  # noqa: N818 - states the fact
 class Tx:
     """One open transaction, already acting for its viewer. Named statements only."""
 
-    def __init__(self, connection: Connection[Row]) -> None:
+    def __init__(self, connection: Connection[Row], house: House) -> None:
         self.connection = connection
+        self.house = house
 
     async def one(self, statement: Statement, *args: object) -> Row | None:
         """At most one row."""
@@ -122,9 +124,10 @@ class Tx:
 class Database:
     """A bounded pool of connections, and transactions on them."""
 
-    def __init__(self, connections: Connections, url: str) -> None:
+    def __init__(self, connections: Connections, url: str, house: House) -> None:
         self._connections = connections
         self._url = url
+        self._house = house
         self._patience = Patience("database", self._answers, self._let_go)
 
     @property
@@ -133,7 +136,7 @@ class Database:
         return self._patience.is_away
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, max_size: int = 8) -> Self:
+    async def connect(cls, url: str, *, name: str, max_size: int = 8, house: House = House()) -> Self:  # noqa: B008 - frozen
         """A pool on `url`. Connects when first used, so a process can start before its database."""
         connect = partial(
             asyncpg.connect,
@@ -150,7 +153,7 @@ class Database:
                 "timezone": "UTC",
             },
         )
-        return cls(Connections(connect, max_size), url)
+        return cls(Connections(connect, max_size), url, house)
 
     async def close(self) -> None:
         """Ends every connection, waiting a moment for those in use."""
@@ -167,7 +170,7 @@ class Database:
             try:
                 async with connection.transaction():
                     await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
-                    yield Tx(connection)
+                    yield Tx(connection, self._house)
             except asyncpg.PostgresError as error:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:

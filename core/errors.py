@@ -117,7 +117,7 @@ COURSE_BAN = Code("PS557", 403, "You are banned from this course.")
 COURSE_SET_ASIDE = Code("PS558", 409, "The course has been deleted.", "Restore it first.")
 ALL_GRADED = Code("PS559", 409, "There is nothing to be marked by hand.")
 
-# PS6xx media
+# PS6xx media; what is sent out, and the platform
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")
 EMPTY_FILE = Code("PS602", 422, "The file is empty.")
 TRUNCATED_MEDIA = Code("PS603", 422, "The file is cut off: its end is missing.")
@@ -133,6 +133,18 @@ UPLOAD_CONFLICT = Code("PS612", 409, "The upload is at another offset.")
 UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
 DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
 NOT_CONFINED = Code("PS615", 500, "A decoder could not be shut in on this machine, so it was not started.")
+
+NOTHING_SEALS = Code(
+    "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."
+)
+BAD_TARGET = Code("PS626", 422, "Nothing may be sent to that address.", "Name a public https address.")
+UNKNOWN_TOPIC = Code("PS627", 422, "There is no such event.")
+WEBHOOK_DISABLED = Code("PS628", 409, "The webhook is disabled.", "Enable it first: enable_webhook.")
+STEP_REQUIRED = Code("PS630", 409, "This onboarding step is required and cannot be skipped.")
+EXPERIMENT_CLOSED = Code("PS631", 409, "The experiment is not running.")
+SHOWN_ONCE = Code(
+    "PS632", 409, "That was done, and what it made is shown once only.", "Make another, or rotate its secret."
+)
 
 # PS9xx ours
 INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the request id to the operator.")

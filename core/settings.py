@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,6 +46,8 @@ class Settings:
     store_url: str
     ffmpeg: Path | None
     secret_keys: KeyRing | None
+    sealing_keys: KeyRing | None
+    """What secrets at rest are sealed with (core/sealing.py)."""
     listen_host: str
     listen_port: int
     edge_processes: int
@@ -69,11 +72,25 @@ class Settings:
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    smtp_url: str | None
+    """None: mail is written to files."""
+    mail_from: str
+    site_url: str
+    """Where people reach this installation: what links in mail begin with."""
+    webhook_http: bool
+    """Whether a webhook may be plain http."""
+    webhook_networks: tuple[Network, ...]
+    """Networks of one's own that webhooks may reach, at any port."""
 
     @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.data / "logs"
+
+    @property
+    def mail(self) -> Path:
+        """The folder that mail goes to when no server is named."""
+        return self.data / "outbox" / "mail"
 
     @property
     def uploads(self) -> Path:
@@ -106,7 +123,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         redis_url=_url(env, "PENSTOCK_REDIS_URL", REDIS_SCHEMES, "redis://host:6379/0"),
         store_url=store_url,
         ffmpeg=_ffmpeg(env.get("PENSTOCK_FFMPEG")),
-        secret_keys=_ring(env.get("PENSTOCK_SECRET_KEYS")),
+        secret_keys=_ring(env, "PENSTOCK_SECRET_KEYS"),
+        sealing_keys=_ring(env, "PENSTOCK_SEALING_KEYS"),
         listen_host=host,
         listen_port=port,
         edge_processes=_count(env, "PENSTOCK_WORKERS", default=max(1, min(os.cpu_count() or 1, 8)), most=64),
@@ -124,6 +142,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        smtp_url=_smtp(env),
+        mail_from=_mail_from(env),
+        site_url=_site(env, host, port),
+        webhook_http=_choice(env, "PENSTOCK_WEBHOOK_HTTP", ("off", "on")) == "on",
+        webhook_networks=_networks(env, "PENSTOCK_WEBHOOK_NETWORKS"),
     )
 
 
@@ -224,12 +247,45 @@ def _ffmpeg(text: str | None) -> Path | None:
     return path
 
 
-def _ring(text: str | None) -> KeyRing | None:
+def _smtp(env: Mapping[str, str]) -> str | None:
+    url = _url(env, "PENSTOCK_SMTP_URL", ("smtp", "smtps"), "smtps://user:password@mail.example.org")
+    if url is not None and urlsplit(url).hostname is None:
+        raise SettingsError(
+            "PENSTOCK_SMTP_URL", "names no server", "Write it like smtps://user:password@mail.example.org."
+        )
+    return url
+
+
+def _site(env: Mapping[str, str], host: str, port: int) -> str:
+    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104 - shown, not bound
+    url = _url(env, "PENSTOCK_SITE_URL", ("https", "http"), "https://film.example.org") or f"http://{shown}:{port}"
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment or "@" in parts.netloc or not url.isascii() or " " in url:
+        raise SettingsError(
+            "PENSTOCK_SITE_URL", "is not the address of a site", "Write it like https://film.example.org."
+        )
+    return url.rstrip("/")
+
+
+def _mail_from(env: Mapping[str, str]) -> str:
+    text = env.get("PENSTOCK_MAIL_FROM", "").strip() or "Penstock <penstock@localhost>"
+    name, address = parseaddr(text)
+    if not re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", address) or any(ord(letter) < 32 for letter in name):
+        raise SettingsError(
+            "PENSTOCK_MAIL_FROM",
+            "is not an address",
+            "Write it like Film shop <post@example.org>, or post@example.org.",
+        )
+    return text
+
+
+def _ring(env: Mapping[str, str], variable: str) -> KeyRing | None:
+    text = env.get(variable)
     if not text:
         return None
     try:
         return parse_ring(text)
     except ValueError as error:
         raise SettingsError(
-            "PENSTOCK_SECRET_KEYS", str(error), "Write id:secret,id:secret, oldest first; the last one signs."
+            variable, str(error), "Write id:secret,id:secret, oldest first; the last one signs."
         ) from None

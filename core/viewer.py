@@ -8,7 +8,7 @@ from uuid import UUID
 
 from core.ids import DEFAULT_TENANT
 
-Role = Literal["anon", "authenticated", "staff", "service_role"]
+Role = Literal["anon", "authenticated", "staff", "service_role", "courier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +29,8 @@ def service(tenant_id: UUID = DEFAULT_TENANT) -> Viewer:
     """The product's own processes: worker, drain, sign-in."""
     return Viewer(tenant_id, None, "service_role")
 
+
+COURIER = Viewer(UUID(int=0), None, "courier")
+"""Who delivers effects: sees the outbox and the webhooks of every tenant, and nothing else (db/schema/platform_commands.sql)."""
 
 GUEST = Viewer(DEFAULT_TENANT, None, "anon")

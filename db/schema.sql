@@ -46,6 +46,7 @@
 \ir schema/platform_experiments.sql
 \ir schema/platform_operations.sql
 \ir schema/platform_commands.sql
+\ir schema/platform_webhooks.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
 \ir schema/announce_reads.sql

@@ -17,6 +17,7 @@ from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
+from core.house import house_of
 from core.keys import KeyRing
 from core.objects import ObjectStore
 from core.redis_client import Breaker, Redis, connect
@@ -237,7 +238,7 @@ async def open_edge(settings: Settings) -> Edge:
             "Or start it with `./penstock up`.",
         )
     ring: KeyRing = settings.secret_keys
-    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE)
+    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=house_of(settings))
     redis = connect(settings.redis_url)
     breaker = Breaker()
     objects = ObjectStore(settings.store_url)

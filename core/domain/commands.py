@@ -16,7 +16,7 @@ import msgspec
 
 from core.database import Database, Tx
 from core.domain.context import Command, Context, Handler
-from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
+from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SHOWN_ONCE, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
 
@@ -81,9 +81,11 @@ class Commands:
             if kept is not None:
                 if (kept["command"], kept["request_hash"]) != (name, request_hash):
                     raise Refusal(KEY_REUSED)
+                if command.shows_secret:
+                    raise Refusal(SHOWN_ONCE)
                 return Done(kept["answer"], is_replay=True)
             body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
-            await tx.run(SQL["key_insert"], key, name, request_hash, body)
+            await tx.run(SQL["key_insert"], key, name, request_hash, b"" if command.shows_secret else body)
         return Done(body)
 
 

@@ -26,20 +26,6 @@ CREATE TABLE integration_tokens (
 COMMENT ON COLUMN integration_tokens.token_value_encrypted IS 'Under a key that the database does not have.';
 SELECT admit('integration_tokens', '@service');
 
-CREATE TABLE webhooks (
-    id             uuid PRIMARY KEY DEFAULT uuid7(),
-    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    integration_id uuid REFERENCES integrations ON DELETE CASCADE,
-    url            text NOT NULL CONSTRAINT webhooks__url_is_http CHECK (url ~ '^https?://'),
-    event_types    text[] NOT NULL DEFAULT '{}',
-    secret         text NOT NULL CONSTRAINT webhooks__secret_long CHECK (length(secret) >= 24),
-    enabled        boolean NOT NULL DEFAULT true,
-    created_at     timestamptz NOT NULL DEFAULT now(),
-    updated_at     timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON COLUMN webhooks.secret IS 'Signs what is sent; shown once, never read through the API.';
-SELECT admit('webhooks', '@staff', '@staff');
-
 CREATE TABLE integration_sync_logs (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
     tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,

@@ -52,6 +52,8 @@ class Installation:
         settings = self.settings
         if settings.secret_keys is None:
             settings = replace(settings, secret_keys=keys.parse_ring(self.secrets.get("keys")))
+        if settings.sealing_keys is None:
+            settings = replace(settings, sealing_keys=keys.parse_ring(self.secrets.get("sealing")))
         sockets = _socket_folder(settings.data)
         if settings.database_url is None:
             self.postgres = EmbeddedPostgres(
@@ -113,14 +115,14 @@ class Installation:
         """The environment of a child process: everything resolved."""
         settings = self.settings
         assert settings.secret_keys is not None
-        ring = ",".join(f"{key.id}:{key.secret.decode()}" for key in settings.secret_keys.keys)
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
             "PENSTOCK_DATA": str(settings.data),
             "PENSTOCK_DATABASE_URL": settings.database_url or "",
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
             "PENSTOCK_STORE_URL": settings.store_url,
-            "PENSTOCK_SECRET_KEYS": ring,
+            "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
+            "PENSTOCK_SEALING_KEYS": _ring_text(settings.sealing_keys) if settings.sealing_keys else "",
             "PENSTOCK_FFMPEG": str(settings.ffmpeg or ""),
             "PENSTOCK_LISTEN": f"{settings.listen_host}:{settings.listen_port}",
             "PENSTOCK_TRANSCODE_SLOTS": str(settings.worker_slots),
@@ -136,6 +138,11 @@ class Installation:
             "PENSTOCK_COMPLETE_TAIL_S": str(settings.complete_tail_s),
             "PENSTOCK_SHORT_PLAY_S": str(settings.short_play_s),
             "PENSTOCK_VIEWS_KEEP_MONTHS": str(settings.views_keep_months),
+            "PENSTOCK_SMTP_URL": settings.smtp_url or "",
+            "PENSTOCK_MAIL_FROM": settings.mail_from,
+            "PENSTOCK_SITE_URL": settings.site_url,
+            "PENSTOCK_WEBHOOK_HTTP": "on" if settings.webhook_http else "off",
+            "PENSTOCK_WEBHOOK_NETWORKS": ",".join(map(str, settings.webhook_networks)),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -190,7 +197,11 @@ def is_running(data: Path) -> bool:
 
 
 def _make_secret(name: str) -> str:
-    return keys.new_key("k1") if name == "keys" else new_password()
+    return keys.new_key("k1") if name in ("keys", "sealing") else new_password()
+
+
+def _ring_text(ring: keys.KeyRing) -> str:
+    return ",".join(f"{key.id}:{key.secret.decode()}" for key in ring.keys)
 
 
 def _socket_folder(data: Path) -> Path:

@@ -188,6 +188,18 @@ async def test_without_a_tenant_there_is_nothing_to_see(neighbours: Neighbours) 
     assert seen == []
 
 
+async def test_the_courier_passes_the_wall_at_three_queues_alone(neighbours: Neighbours) -> None:
+    """The one role that works for every tenant at once: what it delivers it sees, and not one row of anything else."""
+    async with neighbours.app.transaction():
+        await neighbours.become("courier")
+        seen = set()
+        for table, row in neighbours.rows.items():
+            condition, value = where(table, neighbours.there, row)
+            if await neighbours.app.fetchval(f"SELECT count(*) FROM {table} WHERE {condition}", value):
+                seen.add(table)
+    assert seen - {"failover_events", "replication_status"} == {"outbox", "webhooks", "webhook_deliveries"}
+
+
 @pytest.mark.rule("podcast-013")
 @pytest.mark.rule("podcast-014")
 async def test_the_state_of_replicas_is_open(neighbours: Neighbours, database_urls: TestDatabase) -> None:

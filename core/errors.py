@@ -133,6 +133,7 @@ UPLOAD_CONFLICT = Code("PS612", 409, "The upload is at another offset.")
 UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
 DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
 NOT_CONFINED = Code("PS615", 500, "A decoder could not be shut in on this machine, so it was not started.")
+ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding needs.")
 
 NOTHING_SEALS = Code(
     "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."

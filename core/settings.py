@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from core.domain.media_encoding import QUALITIES, Encoding, check_codecs, read_codecs
 from core.keys import KeyRing, parse_ring
 
 Network = IPv4Network | IPv6Network
@@ -54,6 +55,8 @@ class Settings:
     worker_slots: int
     chunk_s: int
     """Films of twice that are encoded in chunks of about so many seconds; 0: never."""
+    encoding: Encoding
+    """For every job that does not say otherwise."""
     cache_mb: int
     disk_cache_mb: int
     """0: none."""
@@ -130,6 +133,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         edge_processes=_count(env, "PENSTOCK_WORKERS", default=max(1, min(os.cpu_count() or 1, 8)), most=64),
         worker_slots=_count(env, "PENSTOCK_TRANSCODE_SLOTS", default=1, most=64),
         chunk_s=_count(env, "PENSTOCK_CHUNK_S", default=30, most=3600, least=0),
+        encoding=Encoding(
+            _codecs(env.get("PENSTOCK_CODECS")),
+            _choice(env, "PENSTOCK_QUALITY", QUALITIES),
+            _choice(env, "PENSTOCK_ENCRYPTION", ("off", "aes-128")) == "aes-128",
+        ),
         cache_mb=_count(env, "PENSTOCK_CACHE_MB", default=256, most=1_000_000),
         disk_cache_mb=_count(env, "PENSTOCK_DISK_CACHE_MB", default=0, most=100_000_000),
         trusted_proxies=_networks(env, "PENSTOCK_TRUSTED_PROXIES"),
@@ -200,6 +208,13 @@ def _choice(env: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> 
     if text not in choices:
         raise SettingsError(variable, f"{text!r} is not one of {', '.join(choices)}", f"The default is {choices[0]}.")
     return text
+
+
+def _codecs(text: str | None) -> tuple[str, ...]:
+    codecs = read_codecs(text or "h264")
+    if wrong := check_codecs(codecs):
+        raise SettingsError("PENSTOCK_CODECS", wrong, "Write it like h264,hevc,av1; the default is h264.")
+    return codecs
 
 
 def _country_header(env: Mapping[str, str]) -> str | None:

@@ -46,6 +46,7 @@ async def serve(settings: Settings) -> None:
         ffmpeg=settings.ffmpeg,
         slots=settings.worker_slots,
         chunk_s=settings.chunk_s,
+        encoding=settings.encoding,
     )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()

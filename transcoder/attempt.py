@@ -11,16 +11,17 @@ from pathlib import Path
 import msgspec
 
 from core import errors
-from core.domain.media_pieces import Split
-from core.domain.media_tasks import Attempt, Finished, Poster
+from core.domain.media_results import Finished, Poster, Split
+from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.objects import StoreDown
 from transcoder import encode, encoder, pieces
+from transcoder.abilities import check_abilities
 from transcoder.assemble import POSTER, Generation, add_stills, assemble
+from transcoder.boxes import Mp4Error
 from transcoder.check import check_generation, told
 from transcoder.encoder import Transient
 from transcoder.ladder import Plan, decide_chunks, plan
-from transcoder.mp4 import Mp4Error
 from transcoder.pieces import Shared
 from transcoder.preview import Show, make_preview
 from transcoder.probe import probe
@@ -30,6 +31,7 @@ from transcoder.scratch import attempt_folder
 from transcoder.source import Source
 from transcoder.status import Status
 from transcoder.unsound import Unsound
+from transcoder.wishes import decide_wishes
 from transcoder.workshop import Workshop, check_room
 
 # Formats whose index leads to the key frame before any instant: only those are worth cutting into chunks.
@@ -73,13 +75,15 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
     """A short film from beginning to end; a long one is only looked at, and becomes pieces."""
     async with shop.source(attempt) as path:
         source = await probe(path)
-        wanted = plan(source)
-        check_room(shop.scratch, wanted, wanted.duration)
-        if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
-            shared = msgspec.json.encode(Shared(source, shop.chunk_s)).decode()
-            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=True)
         raw = folder / "raw"
         raw.mkdir()
+        wishes = await decide_wishes(attempt, shop, path, source, raw, status)
+        wanted = plan(source, wishes)
+        check_room(shop.scratch, wanted, wanted.duration)
+        await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
+        if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
+            shared = msgspec.json.encode(Shared(source, shop.chunk_s, wishes)).decode()
+            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=True)
         status.enter("encoding", 0.01)
         total_s = float(wanted.duration)
         gains_db = await pieces.measure_gains(shop.exe, path, source, raw)
@@ -92,7 +96,7 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
 async def _stitch(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> Finished:
     """Joins the pieces of a long film."""
     shared = pieces.read_shared(attempt)
-    wanted = plan(shared.source)
+    wanted = shared.plan
     check_room(shop.scratch, wanted, wanted.duration)
     status.enter("assembling", 0.0)
     await pieces.collect(attempt, shop, folder / "raw", lambda share: status.enter("assembling", 0.4 * share))

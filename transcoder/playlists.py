@@ -55,6 +55,12 @@ class Variant:
     audio: str | None = None
     subtitles: str | None = None
     is_iframes: bool = False
+    video_range: str | None = None
+    """SDR, PQ or HLG; said of every picture as soon as one is not SDR (Apple 9.16)."""
+    score: int | None = None
+    """The higher, the better it looks, whatever it costs; on every variant or on none (Apple 9.19)."""
+    place: int = 0
+    """Of its codec's ladder among the others; 0 is the one that every device plays."""
 
 
 def target_duration(pieces: Sequence[Piece]) -> int:
@@ -118,12 +124,18 @@ def _media(pieces: Sequence[Piece], target_s: int, init: str | None, *, is_ifram
 
 
 def multivariant_playlist(choices: Sequence[Choice], variants: Sequence[Variant]) -> str:
-    """The master playlist: the variant nearest to 2 Mbit/s first, where players start, then from the best downwards."""
+    """The master playlist: the base's variant nearest to 2 Mbit/s first, where players start, then from the best downwards.
+
+    The base comes before other codecs: a player that looks at no CODECS takes what it meets first.
+    """
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     lines += [_choice(choice) for choice in choices]
-    shown = sorted((v for v in variants if not v.is_iframes), key=lambda v: -v.bandwidth.peak_bps)
+    shown = sorted((v for v in variants if not v.is_iframes), key=lambda v: (v.place, -v.bandwidth.peak_bps))
     if shown:
-        default = min(shown, key=lambda v: abs(v.bandwidth.peak_bps - DEFAULT_VARIANT_BPS))
+        default = min(
+            (v for v in shown if v.place == shown[0].place),
+            key=lambda v: abs(v.bandwidth.peak_bps - DEFAULT_VARIANT_BPS),
+        )
         shown = [default, *(v for v in shown if v is not default)]
     for variant in shown:
         lines += [f"#EXT-X-STREAM-INF:{_variant(variant)}", variant.uri]
@@ -158,6 +170,10 @@ def _variant(variant: Variant) -> str:
     ]
     if variant.width is not None and variant.height is not None:
         attributes.append(f"RESOLUTION={variant.width}x{variant.height}")
+    if variant.video_range is not None:
+        attributes.append(f"VIDEO-RANGE={variant.video_range}")
+    if variant.score is not None:
+        attributes.append(f"SCORE={variant.score}.0")
     if variant.is_iframes:
         return ",".join(attributes)
     if variant.frame_rate is not None:

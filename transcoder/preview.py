@@ -21,12 +21,13 @@ from core.errors import Refusal
 from core.objects import ObjectStore
 from transcoder import encode, encoder, playlists
 from transcoder.assemble import AUDIO_GROUP, MASTER
+from transcoder.boxes import Mp4Error
+from transcoder.encode_picture import video_file
 from transcoder.encode_sound import audio_file
 from transcoder.encoder import Transient
 from transcoder.grow import Growing
 from transcoder.ladder import AUDIO_BPS, Plan, Rung, plan
 from transcoder.languages import UNKNOWN, language_name, language_tag
-from transcoder.mp4 import Mp4Error
 from transcoder.package import INIT
 from transcoder.pieces import read_shared
 from transcoder.playlists import Bandwidth, Choice, Piece, Variant
@@ -54,7 +55,7 @@ async def make_preview(attempt: Attempt, shop: Workshop, folder: Path, status: S
     source = read_shared(attempt).source
     assert source.video is not None
     whole = plan(source)
-    rung = next((rung for rung in reversed(whole.rungs) if rung.lines >= _LINES), whole.rungs[0])
+    rung = next((rung for rung in reversed(whole.base) if rung.lines >= _LINES), whole.base[0])
     wanted = replace(whole, rungs=(rung,), sounds=whole.sounds[:1])
     async with shop.source(attempt) as path:
         for way in ("copy", "encode") if source.video.is_plain else ("encode",):
@@ -97,8 +98,8 @@ class _Growth:
         self.is_shown = False
         segment, longest = wanted.segment, _LONGEST_COPIED_S if is_copy else wanted.segment + Fraction(1, 2)
         rung = wanted.rungs[0]
-        video = Growing(encode.video_file(self._raw, rung), self._out / f"video/{rung.lines}p", segment, True, longest)
-        self._tracks = {f"video/{rung.lines}p": video}
+        video = Growing(video_file(self._raw, rung), self._out / f"video/{rung.name}", segment, True, longest)
+        self._tracks = {f"video/{rung.name}": video}
         if wanted.sounds:
             self._language = language_tag(source.audio[0].language)
             sound = f"audio/0-{self._language}"

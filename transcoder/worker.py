@@ -20,9 +20,10 @@ import structlog
 from core import errors
 from core.database import Database, DatabaseDown, Tx
 from core.domain import media_pieces, media_previews, media_tasks
-from core.domain.media_pieces import Split
+from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_previews import Preview
-from core.domain.media_tasks import Attempt, Finished
+from core.domain.media_results import Finished, Split
+from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
@@ -65,10 +66,11 @@ class Worker:
         ffmpeg: Path | None = None,
         slots: int = 1,
         chunk_s: int = DEFAULT_CHUNK_S,
+        encoding: Encoding = USUAL,
     ) -> None:
         self._database = database
         self._store = store
-        self._shop = Workshop(store, scratch, ffmpeg, chunk_s)
+        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False

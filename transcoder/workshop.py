@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from core import errors
+from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.ids import uuid7
@@ -36,12 +37,16 @@ class _Fetched:
 
 @dataclass(slots=True)
 class Workshop:
-    """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never."""
+    """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never.
+
+    `encoding`: for jobs that do not say otherwise.
+    """
 
     store: ObjectStore
     scratch: Path
     ffmpeg: Path | None = None
     chunk_s: int = DEFAULT_CHUNK_S
+    encoding: Encoding = USUAL
     _fetched: dict[str, _Fetched] = field(default_factory=dict)
 
     @property

@@ -5,28 +5,15 @@ The last piece queues the joining in the step that counts it, so neither is ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from core.database import Tx
+from core.domain.media_results import Split
 from core.domain.media_tasks import FIRST_BONUS, STITCH_BONUS, Attempt, decline, queue_tasks
 from core.domain.media_tasks import SQL as TASKS
 from core.queries import load
 
 SQL = load("core.domain", "media_pieces.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found.
-
-    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play.
-    """
-
-    chunks: int
-    has_sound: bool
-    source: str
-    previewed: bool = False
 
 
 async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:

@@ -15,7 +15,9 @@ from uuid import UUID
 from core import dispatch, errors
 from core.database import Row, Tx
 from core.domain import media_previews
+from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
+from core.domain.media_results import Finished, Poster
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -63,6 +65,7 @@ class Attempt:
     """What the first task found out, for the others: its JSON, as it wrote it."""
     pieces: tuple[Piece, ...] = ()
     """What a stitch joins."""
+    encoding: Encoding = AS_SET
     resumes: bool = False
     """Whether players already hold what an earlier attempt has put under `store_prefix`: it is continued, never replaced."""
 
@@ -78,52 +81,6 @@ class Attempt:
             return ()
         stem = self.store_prefix.rpartition("-")[0]
         return tuple(f"{stem}-{fence}" for fence in range(1, self.fence))
-
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """One playlist of a generation; `path` is relative to it."""
-
-    kind: Literal["video", "audio", "subtitles", "iframes"]
-    name: str
-    path: str
-    codecs: str | None = None
-    width: int | None = None
-    height: int | None = None
-    frame_rate: float | None = None
-    bandwidth_bps: int | None = None
-    average_bandwidth_bps: int | None = None
-    channels: int | None = None
-    language: str | None = None
-    segment_count: int = 0
-    size_bytes: int = 0
-    duration_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Poster:
-    """The still picture of a generation, already in the store."""
-
-    size_bytes: int
-    checksum: str
-    storage_provider: str
-    bucket: str | None
-    storage_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A whole, verified, uploaded generation; `checksum` is over its manifest of names, sizes and hashes."""
-
-    duration_ms: int
-    width: int | None
-    height: int | None
-    has_video: bool
-    has_audio: bool
-    size_bytes: int
-    checksum: str
-    renditions: tuple[Rendition, ...]
-    poster: Poster | None
 
 
 Turn = Literal["take", "leave", "spent", "cancel"]
@@ -172,7 +129,7 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     return Attempt(
         task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
         source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
-        resumes,
+        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), resumes,
     )  # fmt: skip
 
 

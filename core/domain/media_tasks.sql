@@ -16,7 +16,7 @@ SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.ma
        coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
        NOT EXISTS (SELECT FROM contents c WHERE c.id = j.content_id AND c.generation_id IS NOT NULL) AS has_nothing_to_play,
        j.tenant_id, j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority, j.state::text AS job_state,
-       j.source::text AS source, t.output_key
+       j.source::text AS source, t.output_key, j.codecs, j.quality, j.is_encrypted
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
 WHERE t.id = $1 FOR UPDATE OF t, j
 

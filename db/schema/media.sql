@@ -89,6 +89,10 @@ CREATE TABLE transcode_jobs (
     cancel_requested boolean NOT NULL DEFAULT false,
     source        jsonb,
     has_pieces    boolean NOT NULL DEFAULT false,
+    codecs        text[] CONSTRAINT transcode_jobs__codecs_known
+        CHECK (codecs <@ ARRAY['h264', 'hevc', 'av1'] AND 'h264' = ANY (codecs)),
+    quality       text CONSTRAINT transcode_jobs__quality_known CHECK (quality IN ('fast', 'auto')),
+    is_encrypted  boolean,
     error_code    text,
     error_message text,
     created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
@@ -109,6 +113,7 @@ CREATE INDEX transcode_jobs_open_idx ON transcode_jobs (state, priority DESC, cr
 CREATE INDEX transcode_jobs_pieces_idx ON transcode_jobs (id) WHERE has_pieces;
 COMMENT ON COLUMN transcode_jobs.remaining IS 'Pieces that are not done; whoever ends the last one queues the task that joins them, in the same transaction.';
 COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all pieces of the job.';
+COMMENT ON COLUMN transcode_jobs.codecs IS 'Asked for; null: as the installation is set. So are quality and is_encrypted.';
 COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION

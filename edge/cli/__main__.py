@@ -87,13 +87,30 @@ def publish(
     ] = "MOVIE",
     description: Annotated[str | None, typer.Option("--description", help="A sentence about it.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Everyone may watch it.")] = False,
+    quality: Annotated[
+        str | None, typer.Option("--quality", help="fast: the fixed ladder. auto: chosen by measuring the title.")
+    ] = None,
+    codecs: Annotated[str | None, typer.Option("--codecs", help="h264 and, beside it, hevc or av1: h264,av1.")] = None,
+    encrypt: Annotated[
+        bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt the segments (AES-128).")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Transcode FILE and publish it. Works beside a running `./penstock up`, and without one."""
+    from core.domain.media_encoding import Encoding, read_codecs
     from edge.cli.publish import run_publish
 
+    encoding = Encoding(None if codecs is None else read_codecs(codecs), quality, encrypt)
     raise typer.Exit(
-        run_publish(file, title=title, content_type=content_type, description=description, free=free, data=data)
+        run_publish(
+            file,
+            title=title,
+            content_type=content_type,
+            description=description,
+            free=free,
+            data=data,
+            encoding=encoding,
+        )
     )
 
 

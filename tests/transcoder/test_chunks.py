@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core import errors
 from core.database import Database, DatabaseDown
 from core.domain import media, media_pieces, media_tasks
-from core.domain.media_pieces import Split
+from core.domain.media_results import Split
 from core.domain.media_tasks import STITCH_BONUS, rank
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT, uuid7

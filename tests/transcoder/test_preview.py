@@ -16,7 +16,7 @@ import pytest
 
 from core import errors
 from core.database import Database
-from core.domain import media, media_tasks
+from core.domain import media, media_tasks, playback
 from core.domain.media_previews import Preview
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
@@ -266,7 +266,7 @@ async def test_what_other_hands_began_otherwise_is_not_continued(tmp_path: Path)
     await store.put(key, begun.encode())
     attempt = Attempt(
         uuid7(), 2, 2, 3, uuid7(), None, "film", path.stat().st_size, "in/film", PREFIX, uuid7(), "preview", None,
-        msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode(), (), True,
+        msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode(), resumes=True,
     )  # fmt: skip
 
     async def show(_: Preview) -> bool:
@@ -317,6 +317,14 @@ async def preview_of(database: Database, job_id: UUID) -> dict[str, object]:
     return next(t for t in await tasks(database, job_id) if t["kind"] == "preview")
 
 
+async def has_thumbnails(database: Database, content_id: UUID) -> bool:
+    """What /play tells the page to ask for: a preview has no sheet of pictures yet."""
+    async with database.transaction(service()) as tx:
+        title = await playback.playable(tx, content_id, None)
+    assert title is not None
+    return title.has_thumbnails
+
+
 async def test_a_film_can_be_played_before_its_ladder_is_there(
     database: Database, objects: ObjectStore, feature: Path, tmp_path: Path
 ) -> None:
@@ -331,6 +339,7 @@ async def test_a_film_can_be_played_before_its_ladder_is_there(
     )
     assert row == {"is_published": True, "is_preview": True, "number": 2, "state": "published", "duration_ms": 20_000}
     assert (await job(database, made.job_id))["state"] == "running"
+    assert not await has_thumbnails(database, made.content_id)
     await work_off(worker, database, made.job_id, "encode", "audio")
     await work_off(worker, database, made.job_id, "stitch")
     assert (await job(database, made.job_id))["state"] == "succeeded"
@@ -338,6 +347,7 @@ async def test_a_film_can_be_played_before_its_ladder_is_there(
         database, "SELECT g.is_preview, g.number FROM contents c JOIN generations g ON g.id = c.generation_id"
     )
     assert row == {"is_preview": False, "number": 1}
+    assert await has_thumbnails(database, made.content_id)
     row = await look(database, "SELECT state::text, store_prefix FROM generations WHERE is_preview")
     assert row["state"] == "retired"
     # Whoever watches it goes on; a day later nobody can, and it is gone.

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from core import errors
 from core.database import Database
 from core.domain import media, media_pieces, media_tasks
-from core.domain.media_pieces import Split
+from core.domain.media_results import Split
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import Statement

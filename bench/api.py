@@ -22,8 +22,8 @@ from rich.table import Table
 
 from bench import wrk
 from bench.asking import ask, free_port, wait_until_answers
-from bench.edge import store
 from bench.peers import Peer, Runner, cores
+from bench.report import store
 from bench.stage import Person, Stage, temporary_folder
 from bench.throughput import Plan, in_turn, told
 from bench.verdict import Figure, Target, median_ratio, shown, with_ratio

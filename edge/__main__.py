@@ -70,6 +70,7 @@ async def serve(
         traffic,
         edge.sessions.begin_check,
         edge.wholes,
+        edge.beat_lane,
     )
     server = await asyncio.get_running_loop().create_server(
         lambda: DoorProtocol(lane, edge.door), sock=listening, backlog=BACKLOG

@@ -33,8 +33,8 @@ def _is_bare(head: bytes) -> bool:
 
 
 def after(owed: int, data: bytes, *, between: bool) -> tuple[int, bytes | None, bytes | None]:
-    """What is owed after one more chunk; and, if that was one whole request, its header block when it has no body, or its head
-    when it is a post with one.
+    """What is owed after one more chunk; if that was one whole request without a body, its header block; and if it began, or was,
+    a post with one, its head.
 
     `owed`: what was owed before it. `between`: aiohttp is between two requests.
     """
@@ -55,8 +55,6 @@ def after(owed: int, data: bytes, *, between: bool) -> tuple[int, bytes | None, 
     rest = end + 4 + body_bytes - len(data)
     if rest < 0:
         return UNKNOWN, None, None
-    if rest > 0:
-        return rest, None, None
     if body_bytes == 0:
         return 0, data[data.find(b"\r\n") + 2 :], None
-    return 0, None, data[: end + 4] if data.startswith(b"POST ") else None
+    return rest, None, data[: end + 4] if data.startswith(b"POST ") else None

@@ -40,6 +40,16 @@ async def test_what_is_asked_in_one_turn_is_sent_in_one_pipeline(pipelined: Pipe
     assert pipelined.sent == 2
 
 
+async def test_every_kind_of_argument_arrives_as_it_was_meant(redis: Redis) -> None:
+    """Names of two words, numbers, bytes that are no text, and a value larger than any buffer."""
+    large = bytes(range(256)) * 4096
+    await redis.hset("h", mapping={b"\xff\x00\r\n": large, "grüße": 3, "half": 0.5, "none": b""})
+    assert await redis.hgetall("h") == {b"\xff\x00\r\n": large, "grüße".encode(): b"3", b"half": b"0.5", b"none": b""}
+    assert await redis.client_setname("somebody")
+    assert await redis.client_getname() is not None
+    assert (await redis.config_get("appendfsync"))["appendfsync"] in ("always", "everysec", "no")
+
+
 async def test_a_flood_is_sent_in_bounded_pieces_and_answered_in_order(pipelined: Pipelined) -> None:
     many = MOST_IN_ONE * (MOST_UNDER_WAY + 1) + 7
     answers = await asyncio.gather(*(pipelined.send("ECHO", n) for n in range(many)))

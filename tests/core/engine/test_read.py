@@ -14,6 +14,7 @@ from core.domain.registry import CONTEXTS
 from core.engine.read import prepare
 from core.engine.schema import Schema, SchemaSource
 from core.errors import BAD_QUERY, BAD_VALUE, Refusal
+from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer, service
 from tests.conftest import TestDatabase
@@ -177,7 +178,7 @@ async def test_a_line_cut_inside_the_driver_is_a_database_that_is_down(narrow: D
             raise AttributeError("'NoneType' object has no attribute 'bind_execute'")
 
     with pytest.raises(DatabaseDown):
-        await Tx(cast("Any", Cut())).ask("SELECT 1", ())
+        await Tx(cast("Any", Cut()), House()).ask("SELECT 1", ())
     with pytest.raises(DatabaseDown):
         async with narrow.transaction(GUEST) as tx:
             tx.connection.terminate()

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.keys import KeyRing, parse_ring
+from core.settings_providers import Provider, ProviderSettingError, read_providers
 
 Network = IPv4Network | IPv6Network
 
@@ -69,6 +70,8 @@ class Settings:
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    providers: tuple[Provider, ...]
+    """Whom people may sign in with, beside a password."""
 
     @property
     def logs(self) -> Path:
@@ -124,7 +127,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        providers=_providers(env),
     )
+
+
+def _providers(env: Mapping[str, str]) -> tuple[Provider, ...]:
+    try:
+        return read_providers(env)
+    except ProviderSettingError as mistake:
+        raise SettingsError(mistake.variable, mistake.problem, mistake.mend) from None
 
 
 def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], example: str) -> str | None:

@@ -20,6 +20,7 @@ from core.database import Database, DatabaseDown
 from core.migrate import migrate
 from core.redis_client import RedisError, connect
 from core.settings import Settings, SettingsError
+from core.settings_providers import as_environment
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
@@ -136,6 +137,7 @@ class Installation:
             "PENSTOCK_COMPLETE_TAIL_S": str(settings.complete_tail_s),
             "PENSTOCK_SHORT_PLAY_S": str(settings.short_play_s),
             "PENSTOCK_VIEWS_KEEP_MONTHS": str(settings.views_keep_months),
+            **as_environment(settings.providers),
             "PYTHONUNBUFFERED": "1",
         }
 

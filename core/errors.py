@@ -117,6 +117,24 @@ COURSE_BAN = Code("PS557", 403, "You are banned from this course.")
 COURSE_SET_ASIDE = Code("PS558", 409, "The course has been deleted.", "Restore it first.")
 ALL_GRADED = Code("PS559", 409, "There is nothing to be marked by hand.")
 
+# People and tenants (PS565 to PS584)
+EMAIL_NOT_VERIFIED = Code("PS565", 403, "Email not confirmed.", "Open the link in the mail, or ask for another one.")
+BAD_VERIFICATION = Code("PS566", 403, "The link is invalid or has expired.", "Ask for a new one.")
+PROVIDER_EMAIL_UNPROVEN = Code(
+    "PS567", 403, "The provider has not proven that e-mail address.", "Prove the address there, or sign in otherwise."
+)
+PROVIDER_UNKNOWN = Code("PS568", 404, "There is no such sign-in provider here.")
+PROVIDER_FAILED = Code("PS569", 502, "The sign-in provider did not vouch for anybody.", "Begin again.")
+NOT_A_MEMBER = Code("PS570", 403, "You are not a member of this workspace.", "Ask for an invitation.")
+UNKNOWN_TENANT = Code("PS571", 404, "There is no such workspace.")
+BAD_INVITATION = Code("PS572", 409, "The invitation is not open to you.", "Ask for a new one.")
+ALREADY_MEMBER = Code("PS573", 409, "That person is a member already.")
+LAST_ADMIN = Code("PS574", 409, "Somebody has to be in charge here.", "Make somebody else an administrator first.")
+NOT_PLATFORM_ADMIN = Code("PS575", 403, "Only an administrator of the installation may do that.")
+NOT_YOURSELF = Code("PS576", 409, "You cannot do that to yourself.")
+NOT_AS_ANOTHER = Code("PS577", 403, "That cannot be done in somebody else's name.")
+DENIED_BY_POLICY = Code("PS578", 403, "A policy of the workspace forbids that.")
+
 # PS6xx media; what is sent out, and the platform
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")
 EMPTY_FILE = Code("PS602", 422, "The file is empty.")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from core.domain.media_encoding import QUALITIES, Encoding, check_codecs, read_codecs
 from core.keys import KeyRing, parse_ring
+from core.settings_providers import Provider, ProviderSettingError, read_providers
 
 Network = IPv4Network | IPv6Network
 
@@ -84,6 +85,8 @@ class Settings:
     """Whether a webhook may be plain http."""
     webhook_networks: tuple[Network, ...]
     """Networks of one's own that webhooks may reach, at any port."""
+    providers: tuple[Provider, ...]
+    """Whom people may sign in with, beside a password."""
 
     @property
     def logs(self) -> Path:
@@ -155,7 +158,15 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         site_url=_site(env, host, port),
         webhook_http=_choice(env, "PENSTOCK_WEBHOOK_HTTP", ("off", "on")) == "on",
         webhook_networks=_networks(env, "PENSTOCK_WEBHOOK_NETWORKS"),
+        providers=_providers(env),
     )
+
+
+def _providers(env: Mapping[str, str]) -> tuple[Provider, ...]:
+    try:
+        return read_providers(env)
+    except ProviderSettingError as mistake:
+        raise SettingsError(mistake.variable, mistake.problem, mistake.mend) from None
 
 
 def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], example: str) -> str | None:

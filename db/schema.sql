@@ -9,6 +9,7 @@
 \ir schema/identity_access.sql
 \ir schema/tenancy_members.sql
 \ir schema/tenancy_access.sql
+\ir schema/identity_admission.sql
 \ir schema/media_files.sql
 \ir schema/catalog.sql
 \ir schema/catalog_visibility.sql
@@ -47,6 +48,7 @@
 \ir schema/platform_operations.sql
 \ir schema/platform_commands.sql
 \ir schema/platform_webhooks.sql
+\ir schema/identity_erasure.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
 \ir schema/announce_reads.sql

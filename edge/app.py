@@ -34,6 +34,7 @@ from edge.api.hot import HotReads
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
 from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
+from edge.api.oidc import Providers
 from edge.api.partial import Partials
 from edge.api.passwords import Passwords
 from edge.api.pictures import PictureFace
@@ -286,6 +287,7 @@ async def open_edge(settings: Settings) -> Edge:
             access_keys=access_keys,
             passwords=passwords,
             throttle=Throttle(redis, breaker),
+            providers=Providers(settings.providers),
         ),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),

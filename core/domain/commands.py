@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -87,6 +88,17 @@ class Commands:
             body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
             await tx.run(SQL["key_insert"], key, name, request_hash, b"" if command.shows_secret else body)
         return Done(body)
+
+
+@asynccontextmanager
+async def acting_as_service(tx: Tx) -> AsyncIterator[None]:
+    """The product's own right for what a command has decided and the person could not write themselves.
+
+    Whoever acts is still named in what is audited. An error within ends the transaction, and the right with it.
+    """
+    was = await tx.value(SQL["service_begin"])
+    yield
+    await tx.run(SQL["service_end"], was)
 
 
 async def emit(tx: Tx, topic: str, subject: str, payload: object) -> None:

@@ -18,3 +18,11 @@ DELETE FROM idempotency_keys WHERE user_id IS NOT DISTINCT FROM app_user_id() AN
 -- name: outbox_insert none
 -- An effect that is delivered after this transaction commits, and only then.
 INSERT INTO outbox (topic, subject, payload) VALUES ($1, $2, $3::text::jsonb);
+
+-- name: service_begin value
+-- Takes the product's part for the next statements; answers whose it was before.
+SELECT act_as_service();
+
+-- name: service_end none
+-- Gives the part back.
+SELECT act_as($1);

@@ -48,7 +48,8 @@ BEGIN
     IF TG_OP = 'UPDATE' THEN
         PERFORM announce_rows('users', coalesce((
             SELECT jsonb_agg(DISTINCT jsonb_build_object('u', n.id)) FROM changed n JOIN former o USING (id)
-            WHERE (n.banned, n.ban_expires, n.status, n.role) IS DISTINCT FROM (o.banned, o.ban_expires, o.status, o.role)), '[]'));
+            WHERE (n.banned, n.ban_expires, n.status, n.role, n.email_verified)
+                  IS DISTINCT FROM (o.banned, o.ban_expires, o.status, o.role, o.email_verified)), '[]'));
     ELSE
         PERFORM announce_rows('users', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', id)) FROM changed), '[]'));
     END IF;

@@ -20,6 +20,7 @@ from core.database import Database, DatabaseDown
 from core.migrate import migrate
 from core.redis_client import RedisError, connect
 from core.settings import Settings, SettingsError
+from core.settings_providers import as_environment
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
@@ -143,6 +144,7 @@ class Installation:
             "PENSTOCK_SITE_URL": settings.site_url,
             "PENSTOCK_WEBHOOK_HTTP": "on" if settings.webhook_http else "off",
             "PENSTOCK_WEBHOOK_NETWORKS": ",".join(map(str, settings.webhook_networks)),
+            **as_environment(settings.providers),
             "PYTHONUNBUFFERED": "1",
         }
 

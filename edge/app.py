@@ -201,6 +201,7 @@ class Edge:
         beats = self.beat_lane
         if beats.posts:
             REQUESTS.labels("progress", "POST", "204").inc(beats.posts)
+            LANE.labels("progress").inc(beats.posts)
             BEATS.labels("taken").inc(beats.taken)
             beats.posts = beats.taken = 0
         if whole := self.wholes.sent.answers:

@@ -28,6 +28,7 @@ MAX_HEADS = 32_768
 """Of a kilobyte each, the longest known forgotten first: a core's connections are fewer, behind a proxy its players may be more."""
 
 _LENGTH = b"\r\nContent-Length: "
+_LONGEST_LENGTH = len(str(MAX_BODY_BYTES))
 # What a post must have, and a GET of the lane must not.
 _OF_A_POST = frozenset({b"authorization", b"content-length", b"content-type"})
 
@@ -89,8 +90,17 @@ class BeatLane:
         """
         at = data.find(_LENGTH) + len(_LENGTH)
         length_end = data.find(b"\r\n", at)
-        body_at = data.find(b"\r\n\r\n", length_end) + 4
-        head = self.heads.get(data[:at] + data[length_end:body_at])
+        digits = data[at:length_end]
+        # One spelling of a number is enough: `+5` or `05` is none.
+        if not digits.isdigit() or digits.startswith(b"0") or len(digits) > _LONGEST_LENGTH:
+            return False
+        # A known head ends where its blank line does: one that reaches up to the body is whole, and the body as long as it says.
+        body_at = len(data) - int(digits)
+        is_whole = True
+        head = self.heads.get(data[:at] + data[length_end:body_at]) if body_at > length_end else None
+        if head is None:
+            is_whole = False
+            head = self.heads.get(data[:at] + data[length_end:]) if data.endswith(b"\r\n\r\n") else None
         if head is None or not self.is_open:
             return False
         now = time.time()
@@ -99,10 +109,9 @@ class BeatLane:
         if not connection.is_at_rest:
             connection.hold(data)
             return True
+        if not is_whole:
+            return int(digits) <= MAX_BODY_BYTES and connection.wait_for_body(data)
         body = data[body_at:]
-        # Compared as text: one spelling of a number is enough, and `+5` or `05` is none.
-        if data[at:length_end] != b"%d" % len(body):
-            return not body and _is_length(data[at:length_end]) and connection.wait_for_body(data)
         try:
             token, wire, prefix = decode(body)
             # Our page says its token in the body too, for when it can set no header (sendBeacon).
@@ -150,10 +159,6 @@ class Post:
         request_id = b"%016x" % random.getrandbits(64)
         answer = b"%s%s\r\nDate: %s\r\n\r\n" % (self._answer, request_id, lane.date(time.time()))
         self._connection.post_ends(answer, self._data)
-
-
-def _is_length(digits: bytes) -> bool:
-    return digits.isdigit() and digits[:1] != b"0" and len(digits) < 6 and int(digits) <= MAX_BODY_BYTES
 
 
 def is_plain_post(head: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bool:

@@ -112,7 +112,9 @@ def decode(body: bytes) -> tuple[str | None, list[WireBeat], str]:
     """
     if len(body) > MAX_BODY_BYTES:
         raise Refusal(BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes and {MAX_BEATS} beats at once.")
-    head = body.lstrip()[:1]
+    head = body[:1]
+    if head not in (b"{", b"["):
+        head = body.lstrip()[:1]
     try:
         if head == b"[":
             return None, _many.decode(body), "beats"
@@ -140,10 +142,10 @@ def check(beats: Sequence[WireBeat], source: Source, prefix: str, now: float) ->
     """The beats as they go into the stream. Raises Refusal: all of them are taken, or none is."""
     times = [beat.at.timestamp() for beat in beats]
     behind_s = clock_behind_s(max(times), source.session_id, now)
-    taken = []
-    for beat, at in zip(beats, times, strict=True):
+    taken: list[Beat] = []
+    for beat in beats:
         try:
-            taken.append(_check_one(beat, source, now, at, behind_s))
+            taken.append(_check_one(beat, source, now, times[len(taken)], behind_s))
         except _Wrong as wrong:
             path = f"{prefix}[{len(taken)}].{wrong.field}" if prefix else wrong.field
             if wrong.field == "content_id":

@@ -211,6 +211,17 @@ async def test_a_length_in_another_spelling_is_not_known(talk: Talk, length: str
     assert (answer.status in (204, 400), talk.fast) == (True, 0)
 
 
+async def test_only_a_body_as_long_as_it_says_is_taken(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    (connection,) = talk.connections()
+    lane, body = talk.house.edge.beat_lane, json.dumps(a_beat(talk.house.cast.free_film)).encode()
+    for claimed in range(2 * len(talk.post(body))):
+        if claimed != len(body):
+            assert not lane.take(connection, talk.post(body, length=claimed)), claimed
+    assert lane.take(connection, talk.post(body))
+    assert (await talk.answer()).status == 204
+
+
 async def test_a_post_in_pieces_is_put_together(talk: Talk) -> None:
     await talk.ask(talk.post())
     post = talk.post()

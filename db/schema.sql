@@ -25,6 +25,7 @@
 \ir schema/playback_views.sql
 \ir schema/playback_statistics.sql
 \ir schema/learning_enrollments.sql
+\ir schema/learning_progress.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql
 \ir schema/community_families.sql

@@ -27,6 +27,7 @@
 \ir schema/playback_statistics.sql
 \ir schema/learning_enrollments.sql
 \ir schema/learning_awards.sql
+\ir schema/learning_progress.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql
 \ir schema/learning_support.sql

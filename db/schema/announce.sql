@@ -60,15 +60,15 @@ CREATE TRIGGER users_announce_update AFTER UPDATE ON users REFERENCING OLD TABLE
 CREATE TRIGGER users_announce_delete AFTER DELETE ON users REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION announce_users();
 
-CREATE FUNCTION announce_ended_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
+-- For each row and not with transition tables: heartbeats change thousands of rows here at a time and never this column, and
+-- every one of them would be copied twice for it.
+CREATE FUNCTION announce_ended_session() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM announce_rows('playback_sessions', coalesce((
-        SELECT jsonb_agg(DISTINCT jsonb_build_object('s', n.id, 'u', n.user_id)) FROM changed n JOIN former o USING (id)
-        WHERE n.ended_at IS NOT NULL AND o.ended_at IS NULL), '[]'));
+    PERFORM announce_rows('playback_sessions', jsonb_build_array(jsonb_build_object('s', NEW.id, 'u', NEW.user_id)));
     RETURN NULL;
 END $$;
-CREATE TRIGGER playback_sessions_announce AFTER UPDATE ON playback_sessions REFERENCING OLD TABLE AS former NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION announce_ended_sessions();
+CREATE TRIGGER playback_sessions_announce AFTER UPDATE OF ended_at ON playback_sessions FOR EACH ROW
+    WHEN (OLD.ended_at IS NULL AND NEW.ended_at IS NOT NULL) EXECUTE FUNCTION announce_ended_session();
 
 CREATE FUNCTION announce_sessions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

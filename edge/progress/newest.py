@@ -16,12 +16,13 @@ from core.redis_client import Breaker, Redis, RedisDown, RedisError
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules, is_complete, order_of
 from edge.progress.partitions import newest_key, newest_prefix, partition_of
+from edge.progress.stored import StoredBeat
 
 _FACTS = struct.Struct(">16sIIB16s")
 _NONE = bytes(16)
 
 
-def order_text(beat: Beat) -> bytes:
+def order_text(beat: Beat | StoredBeat) -> bytes:
     """`order_of` as digits of fixed width: Lua compares text by the server's locale, which agrees on digits alone."""
     return b"%013d%016d%013d" % (beat.session_at_ms, beat.seq, beat.at_ms)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 
@@ -18,6 +19,7 @@ from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules, fold_positions
 from edge.progress.newest import ORDER_CHARS, notes, order_text
 from edge.progress.partitions import COUNT_KEY, dead_key, newest_key, split, stream_key, trials_key
+from edge.progress.stored import StoredBeat, read_stored
 
 GROUP = "drain"
 FIELD = b"b"
@@ -77,9 +79,9 @@ class Entry:
     id: bytes
     packed: bytes
 
-    def beats(self) -> list[Beat]:
+    def beats(self) -> list[StoredBeat]:
         """The beats in it. Raises msgspec.DecodeError or ValidationError when it is not ours."""
-        return unpack_beats(self.packed)
+        return read_stored(self.packed)
 
 
 def unpack_beats(packed: bytes) -> list[Beat]:
@@ -166,22 +168,24 @@ class DrainStream:
         # Redis 6.2 names entries that are gone as nothing; from 7 on they come in a list of their own.
         return [_entry(item) for item in answer[1] if item and item[1]]
 
-    async def deliveries(self, entry: Entry) -> int:
-        """How often this entry has been handed out."""
-        rows = await self._redis.xpending_range(self.key, GROUP, min=entry.id, max=entry.id, count=1)
-        return int(rows[0]["times_delivered"]) if rows else 0
+    async def deliveries(self, entries: Sequence[Entry]) -> dict[bytes, int]:
+        """How often each of these, which are this consumer's and in order, has been handed out."""
+        rows: Any = await self._redis.xpending_range(
+            self.key, GROUP, min=entries[0].id, max=entries[-1].id, count=10_000, consumername=self._consumer
+        )
+        return {bytes(row["message_id"]): int(row["times_delivered"]) for row in rows}
 
     async def failed(self, entry: Entry) -> int:
         """Counts one more failure of this entry by itself; how many there are now."""
         return int(await cast("Any", self._redis.hincrby(trials_key(self._partition), cast("str", entry.id), 1)))
 
-    async def done(self, entries: Sequence[Entry], beats: Sequence[Beat]) -> None:
+    async def done(self, entries: Sequence[Entry], beats: Sequence[StoredBeat]) -> None:
         """Acknowledges and deletes, and forgets the positions that are now in PostgreSQL; only after the commit."""
         keys = [self.key, trials_key(self._partition)]
         args: list[Part] = [GROUP, len(entries), *(entry.id for entry in entries)]
         for (user, content), position in fold_positions(beats).items():
-            keys.append(newest_key(self._partition, user))
-            args += (content.bytes, order_text(position.newest))
+            keys.append(newest_key(self._partition, UUID(user)))
+            args += (UUID(content).bytes, order_text(position.newest))
         await _DONE.run(self._redis, keys, args)
 
     async def bury(self, entry: Entry, reason: str, tries: int, now_ms: int) -> bool:

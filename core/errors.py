@@ -152,6 +152,8 @@ UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
 DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
 NOT_CONFINED = Code("PS615", 500, "A decoder could not be shut in on this machine, so it was not started.")
 ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding needs.")
+NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypted title's key with.")
+KEY_LOST = Code("PS637", 500, "The key of this encrypted title cannot be opened any more.", "Encode the title again.")
 
 NOTHING_SEALS = Code(
     "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."

@@ -45,6 +45,7 @@ from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
 from edge.api.throttle import Throttle
 from edge.api.upload import UploadFace
+from edge.content_keys import ContentKeys
 from edge.hls.cache import ByteCache
 from edge.hls.delivery import Delivery
 from edge.hls.disk import DiskCache
@@ -270,12 +271,13 @@ async def open_edge(settings: Settings) -> Edge:
     if settings.disk_cache_mb and objects.provider != "file":
         read = DiskCache(settings.data / "cache", settings.disk_cache_mb * 1024 * 1024, objects.get).read
     delivery = Delivery(read, Prefixes(database, redis, breaker).find, cache)
+    keys = ContentKeys(database, redis, breaker, ring)
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
     schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
     rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
     faces = [
-        MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
+        MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),

@@ -47,6 +47,7 @@ async def serve(settings: Settings) -> None:
         slots=settings.worker_slots,
         chunk_s=settings.chunk_s,
         encoding=settings.encoding,
+        ring=settings.secret_keys,
     )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()

@@ -44,6 +44,8 @@ class Rule(StrEnum):
     """An I-frame playlist's byte ranges are the key frames, from their moof on (A 6.8, 6.10)."""
     TEXT = "text"
     """Subtitle segments are WebVTT on the media's clock (A 5.3)."""
+    ENCRYPTION = "encryption"
+    """Where it was asked for, no segment is in the clear and every playlist leads to the one key (R 4.3.2.4)."""
     DECODE = "decode"
     """Every segment is decoded without a word from the decoder."""
     CHECKSUM = "checksum"

@@ -19,12 +19,13 @@ import structlog
 
 from core import errors
 from core.database import Database, DatabaseDown, Tx
-from core.domain import media_pieces, media_previews, media_tasks
+from core.domain import media_keys, media_pieces, media_previews, media_tasks
 from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Split
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
+from core.keys import KeyRing
 from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
 from transcoder.attempt import perform
@@ -67,13 +68,15 @@ class Worker:
         slots: int = 1,
         chunk_s: int = DEFAULT_CHUNK_S,
         encoding: Encoding = USUAL,
+        ring: KeyRing | None = None,
     ) -> None:
         self._database = database
         self._store = store
-        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding)
+        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding, ring)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False
+        self._lost_keys = set[UUID]()
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
@@ -139,12 +142,25 @@ class Worker:
                 await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
                 async with self._database.transaction(viewer) as tx:
                     await media_pieces.forget_leftovers(tx, job_id)
+            await self._renew_seals(viewer)
             async with self._database.transaction(viewer) as tx:
                 previews = await media_previews.expired(tx)
             for generation_id, prefix in previews:
                 await self._store.delete_prefix(prefix)
                 async with self._database.transaction(viewer) as tx:
                     await media_previews.forget(tx, generation_id)
+
+    async def _renew_seals(self, viewer: Viewer) -> None:
+        """After the ring has turned: its older keys are then free to be retired."""
+        if (ring := self._shop.ring) is None:
+            return
+        async with self._database.transaction(viewer) as tx:
+            renewed, lost = await media_keys.renew_seals(tx, ring)
+        if renewed:
+            log.info("keys_sealed_anew", count=renewed, tenant=str(viewer.tenant_id))
+        if unknown := set(lost) - self._lost_keys:
+            self._lost_keys |= unknown
+            log.error("keys_lost", generations=[str(one) for one in unknown], hint="Encode these titles again.")
 
     async def _viewers(self) -> list[Viewer]:
         async with self._database.transaction(service()) as tx:

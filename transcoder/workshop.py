@@ -14,6 +14,7 @@ from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.ids import uuid7
+from core.keys import KeyRing
 from core.objects import ObjectMissing, ObjectStore
 from transcoder import encoder
 from transcoder.encoder import Transient
@@ -39,7 +40,7 @@ class _Fetched:
 class Workshop:
     """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never.
 
-    `encoding`: for jobs that do not say otherwise.
+    `encoding`: for jobs that do not say otherwise; `ring`: what an encrypted title's key is sealed with.
     """
 
     store: ObjectStore
@@ -47,6 +48,7 @@ class Workshop:
     ffmpeg: Path | None = None
     chunk_s: int = DEFAULT_CHUNK_S
     encoding: Encoding = USUAL
+    ring: KeyRing | None = None
     _fetched: dict[str, _Fetched] = field(default_factory=dict)
 
     @property

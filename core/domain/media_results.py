@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from core.domain.media_keys import SealedKey
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -63,3 +65,5 @@ class Finished:
     checksum: str
     renditions: tuple[Rendition, ...]
     poster: Poster | None
+    key: SealedKey | None = None
+    """Of an encrypted generation."""

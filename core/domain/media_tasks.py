@@ -14,7 +14,7 @@ from uuid import UUID
 
 from core import dispatch, errors
 from core.database import Row, Tx
-from core.domain import media_previews
+from core.domain import media_keys, media_previews
 from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Poster
@@ -223,6 +223,8 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
             for r in done.renditions
         ],
     )  # fmt: skip
+    if done.key is not None:
+        await media_keys.store_key(tx, generation_id, done.key)
     await tx.run(SQL["generation_retire"], row["content_id"], generation_id)
     poster_id = await _store_poster(tx, row["content_id"], done.poster) if done.poster else None
     whole_s = -(-done.duration_ms // 1000)

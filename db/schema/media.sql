@@ -37,6 +37,15 @@ CREATE TRIGGER generations_transition BEFORE UPDATE ON generations FOR EACH ROW 
 ALTER TABLE contents ADD CONSTRAINT contents__generation_exists
     FOREIGN KEY (generation_id) REFERENCES generations ON DELETE SET NULL;
 
+CREATE TABLE generation_keys (
+    generation_id uuid PRIMARY KEY REFERENCES generations ON DELETE CASCADE,
+    sealed        bytea NOT NULL,
+    ring_key_id   text NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE generation_keys IS 'The AES-128 key of an encrypted generation, sealed with the key ring; the edge hands it to who may watch.';
+COMMENT ON COLUMN generation_keys.ring_key_id IS 'Which key of the ring opens it; workers seal it anew when another one signs.';
+
 CREATE TABLE renditions (
     id                    uuid PRIMARY KEY DEFAULT uuid7(),
     generation_id         uuid NOT NULL REFERENCES generations ON DELETE CASCADE,
@@ -154,12 +163,15 @@ CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR E
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',
                       'running>failed', 'running>cancelled', 'failed>queued', 'cancelled>queued');
 
-SELECT protect_table(t) FROM unnest(ARRAY['generations', 'renditions', 'text_tracks', 'transcode_jobs',
+SELECT protect_table(t) FROM unnest(ARRAY['generations', 'generation_keys', 'renditions', 'text_tracks', 'transcode_jobs',
     'transcode_tasks']::regclass[]) AS t;
 CREATE POLICY generations_read ON generations FOR SELECT USING (EXISTS (SELECT FROM contents c WHERE c.id = content_id));
 CREATE POLICY generations_write ON generations FOR ALL
     USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
     WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY generation_keys_service ON generation_keys FOR ALL
+    USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id))
+    WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
 CREATE POLICY renditions_read ON renditions FOR SELECT USING (EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
 CREATE POLICY renditions_write ON renditions FOR ALL
     USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id))

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import resource
-import shutil
 import signal
 from collections.abc import Mapping
 from subprocess import TimeoutExpired
@@ -16,15 +15,14 @@ from rich.console import Console
 
 from bench import authority, overload, throughput, waiting
 from bench.peers import Runner, cores
+from bench.programs import PACKAGES, install
 from bench.report import show, store
 from bench.stage import staged
 from bench.throughput import Measure, Plan
 from bench.verdict import Figure
 from bench.wrk import LoadFault
-from core.process import run_tool
 from core.settings import ROOT
 
-PACKAGES = MappingProxyType({"nginx": "nginx-light", "wrk": "wrk", "taskset": "util-linux"})
 FIGURES: Mapping[str, Measure] = MappingProxyType(
     {
         "playlists": throughput.playlists,
@@ -56,7 +54,7 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     try:
         under_test, others = cores()
-        _install(console)
+        install(console, *PACKAGES)
     except RuntimeError as error:
         console.print(f"[red]{error}", highlight=False)
         return 2
@@ -96,22 +94,3 @@ async def _measure(
                     console.print(f"[red]{name}: {failures[name]}", highlight=False)
             status.update("Stopping")
     return figures, failures
-
-
-def _install(console: Console) -> None:
-    """Brings nginx and wrk from Debian when that is allowed. Raises RuntimeError with the mend when it is not."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [program for program in PACKAGES if shutil.which(program, path=path) is None]
-    if not missing:
-        return
-    packages = sorted({PACKAGES[program] for program in missing})
-    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"{', '.join(missing)} not found. Install: sudo {' '.join(command)}")
-    with console.status(f"Installing {', '.join(packages)}"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        if run_tool(command, timeout_s=600, env=environment).returncode != 0:
-            run_tool(["apt-get", "update", "--quiet"], timeout_s=300, env=environment)
-            done = run_tool(command, timeout_s=600, env=environment)
-            if done.returncode != 0:
-                raise RuntimeError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()[-300:]}")

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from bench.asking import free_port, wait_until_answers
 from bench.peers import Peer, Runner, cores
+from bench.programs import install
 from bench.progress_drain import RAW_TABLE, drained_per_s
 from bench.progress_load import CONNECTIONS, beat_away
 from bench.progress_stage import ProgressStage, progress_staged
@@ -179,6 +180,7 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     try:
         under_test, others = cores()
+        install(console, "wrk", "taskset")
     except RuntimeError as error:
         console.print(f"[red]{error}", highlight=False)
         return 2

@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
     @property
     def waits(self) -> bool:
         """Whether the lane has taken a request and not answered it yet."""
-        return self.held is not None or self.is_posting
+        return self.held is not None or self.is_posting or self.part != b""
 
     def _slow(self, data: bytes) -> None:
         self.disarm()

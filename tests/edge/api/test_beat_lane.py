@@ -20,7 +20,7 @@ from edge.api.boundary import refuse_unparsed
 from edge.lane.handler import handlers
 from edge.lane.lane import Lane
 from edge.lane.protocol import LaneProtocol
-from edge.lane.traffic import Traffic
+from edge.lane.traffic import BODY_S, Traffic
 from edge.progress.beat import Beat
 from tests.edge.api.conftest import House
 from tests.edge.api.test_beats import a_beat, backlog
@@ -277,6 +277,24 @@ async def test_who_leaves_between_head_and_body_leaves_nothing(talk: Talk) -> No
     assert await talk.reader.read() == b""
     await until(lambda: not talk.connections(), 60, "the connection to be gone")
     assert await backlog(talk.house) == 1
+
+
+async def test_a_body_that_does_not_come_ends_the_connection(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    head, _, _ = talk.post().partition(b"\r\n\r\n")
+    talk.send(head + b"\r\n\r\n")
+    await talk.has_read(b"\r\n\r\n")
+    (connection,) = talk.connections()
+    since = connection.active_at
+    talk.traffic.close_idle()
+    talk.traffic.sweep_once(since + 3)
+    assert connection.handler is None, "an idle handler is given back"
+    talk.traffic.close_idle()
+    assert not connection.transport.is_closing(), "a process that leaves waits for it"
+    talk.traffic.sweep_once(since + BODY_S - 1)
+    assert not connection.transport.is_closing()
+    talk.traffic.sweep_once(since + BODY_S + 60)
+    await until(lambda: not talk.connections(), 60, "the connection to be gone")
 
 
 async def test_the_token_may_be_in_the_body_too(talk: Talk) -> None:

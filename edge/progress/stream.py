@@ -27,8 +27,8 @@ SILENCE_S = 10
 NEWEST_KEPT_S = 8 * 24 * 3600
 """As long as a beat can be old; nothing should ever come to its end."""
 
-# 132 bytes a beat; with ids as text, which `unpack_beats` reads as well, 232.
-_encoder = msgspec.msgpack.Encoder(uuid_format="bytes")
+# Ids as text: 228 bytes a beat where bytes would take 128, for the same time here and 4 us less at the drain (stored.py).
+_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Beat])
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from asyncpg import PostgresError
 
 from core.database import Database, DatabaseDown, Row, dedicated
 from core.errors import TIMEOUT, Refusal
@@ -309,3 +310,27 @@ def test_appetite_goes_by_what_was_in_entries_and_recovers(monkeypatch: pytest.M
     for _ in range(3):
         appetite.went_well()
     assert appetite.beats == 10_000
+
+
+@pytest.mark.rule("streaming-099")
+@pytest.mark.parametrize(("position", "is_refused"), [(0, False), (59, False), (60, False), (61, True), (2**40, True)])
+async def test_a_position_is_refused_exactly_when_it_is_behind_the_end(
+    cast: Cast, position: int, is_refused: bool
+) -> None:
+    connection = await dedicated(cast.admin_url)
+    new = "INSERT INTO watch_progress (tenant_id, user_id, content_id, last_position, duration) VALUES ($1, $2, $3, $4, 60)"
+    moved = "UPDATE watch_progress SET last_position = $1 WHERE user_id = $2"
+    try:
+        await connection.execute(new, DEFAULT_TENANT, cast.otto, cast.free_film, 0)
+        for sql, *args in (
+            (new, DEFAULT_TENANT, cast.vera, cast.free_film, position),
+            (moved, position, cast.otto),
+        ):
+            said = None
+            try:
+                await connection.execute(sql, *args)
+            except PostgresError as error:
+                said = getattr(error, "constraint_name", None)
+            assert said == ("watch_progress__within_duration" if is_refused else None)
+    finally:
+        await connection.close()

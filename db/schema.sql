@@ -50,6 +50,7 @@
 \ir schema/platform_commands.sql
 \ir schema/platform_webhooks.sql
 \ir schema/identity_erasure.sql
+\ir schema/platform_configuring.sql
 \ir schema/entitlement.sql
 \ir schema/announce.sql
 \ir schema/announce_reads.sql

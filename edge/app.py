@@ -29,6 +29,7 @@ from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
 from edge.api.description import DescriptionFace
 from edge.api.door import Door
+from edge.api.error_log import ErrorLog
 from edge.api.health import HealthFace
 from edge.api.hot import HotReads
 from edge.api.media import MediaFace
@@ -100,11 +101,13 @@ class Edge:
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
     door: Door = field(init=False)
+    error_log: ErrorLog = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.door = Door(self.shedding, self.leaving.begun.is_set)
+        self.error_log = ErrorLog(self.database)
 
     @property
     def wholes(self) -> Wholes:
@@ -114,7 +117,7 @@ class Edge:
     def app(self) -> web.Application:
         """The application, its background tasks tied to its start and end."""
         trusted = self.settings.trusted_proxies
-        layers: list[Middleware] = [boundary, self.shedding.layer(), cors]
+        layers: list[Middleware] = [boundary, self.shedding.layer(), cors, self.error_log.layer(self.gate.viewer)]
         if trusted:
             layers.insert(0, behind(trusted, self.settings.country_header))
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
@@ -134,6 +137,7 @@ class Edge:
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
         self._spawn(self._refuse_superuser())
+        self._spawn(self.error_log.run())
 
     async def _stop(self, app: web.Application) -> None:
         self.stopping.set()

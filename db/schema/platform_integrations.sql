@@ -23,8 +23,8 @@ CREATE TABLE integration_tokens (
     expires_at            timestamptz,
     CONSTRAINT integration_tokens__once UNIQUE (integration_id, token_type)
 );
-COMMENT ON COLUMN integration_tokens.token_value_encrypted IS 'Under a key that the database does not have.';
-SELECT admit('integration_tokens', '@service');
+COMMENT ON COLUMN integration_tokens.token_value_encrypted IS 'Sealed with a key that the database does not have; written, and never read through the API.';
+SELECT admit('integration_tokens', '@staff', '@staff');
 
 CREATE TABLE integration_sync_logs (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
@@ -42,7 +42,7 @@ CREATE TABLE integration_sync_logs (
 CREATE INDEX integration_sync_logs_status_idx ON integration_sync_logs (status);
 CREATE TRIGGER integration_sync_logs_transition BEFORE UPDATE ON integration_sync_logs FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('status', 'running>succeeded', 'running>failed');
-SELECT admit('integration_sync_logs', '@staff', '@service');
+SELECT admit('integration_sync_logs', '@staff', '@staff');
 
 CREATE TABLE etl_imports (
     id               uuid PRIMARY KEY DEFAULT uuid7(),

@@ -115,6 +115,17 @@ class Courier:
         await self._write_down(line, item, outcome)
 
     async def _write_down(self, line: Line, item: Item, outcome: Outcome) -> None:
+        """Says what became of it; again while the lease holds, since what is not written down is delivered twice."""
+        for tries_left in reversed(range(int(LEASE_S - HANDLER_S))):
+            try:
+                await self._note(line, item, outcome)
+                return
+            except (DatabaseDown, Refusal):
+                if not tries_left:
+                    raise
+            await asyncio.sleep(1)
+
+    async def _note(self, line: Line, item: Item, outcome: Outcome) -> None:
         async with self._database.transaction(COURIER) as tx:
             match settle(outcome, item.attempts, line.schedule, random.random()):  # noqa: S311 - jitter
                 case Done(said):

@@ -6,14 +6,14 @@ Each facet is a module of this folder with the sections of a context; here they 
 from __future__ import annotations
 
 from core.domain.context import Context
-from core.domain.platform import webhooks
+from core.domain.platform import experiments, integrations, onboarding, operations, searches, webhooks
 
-_FACETS = (webhooks,)
+_FACETS = (webhooks, integrations, onboarding, operations, searches, experiments)
 
 CONTEXT = Context(
     "platform",
     tuple(table for facet in _FACETS for table in facet.TABLES),
-    {},
+    experiments.STATES,
     {name: command for facet in _FACETS for name, command in facet.COMMANDS.items()},
     {request: handler for facet in _FACETS for request, handler in facet.HANDLERS.items()},
 )

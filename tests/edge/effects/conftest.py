@@ -65,6 +65,11 @@ async def couriers(database: Database, lines: Sequence[Line], count: int = 1) ->
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks for what is due ten times a second, so that a test of a second try need not wait two."""
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks for what is due ten times a second, and lets nothing time out: a machine that stands still must not fail a delivery."""
     monkeypatch.setattr("edge.effects.courier.POLL_S", 0.1)
+    monkeypatch.setattr("edge.effects.courier.LEASE_S", 3600)
+    monkeypatch.setattr("edge.effects.courier.HANDLER_S", 1800)
+    monkeypatch.setattr("edge.effects.webhook_line.TIMEOUT_S", 900)
+    monkeypatch.setattr("edge.effects.webhook_line.CONNECT_S", 900)
+    monkeypatch.setattr("edge.effects.post.TIMEOUT_S", 900)

@@ -38,7 +38,8 @@ ALTER TABLE contents ADD CONSTRAINT contents__generation_exists
     FOREIGN KEY (generation_id) REFERENCES generations ON DELETE SET NULL;
 
 CREATE TABLE generation_keys (
-    generation_id uuid PRIMARY KEY REFERENCES generations ON DELETE CASCADE,
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    generation_id uuid NOT NULL CONSTRAINT generation_keys__generation_unique UNIQUE REFERENCES generations ON DELETE CASCADE,
     sealed        bytea NOT NULL,
     ring_key_id   text NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now()

@@ -40,7 +40,7 @@ GLOBAL = {
     "streaming_tokens": "digests, for the product alone",
     "playlist_progress": "a person's own, wherever they watch",
 }
-UNDER_PARENT = {"storage", "generations", "renditions", "text_tracks", "transcode_tasks"}
+UNDER_PARENT = {"storage", "generations", "generation_keys", "renditions", "text_tracks", "transcode_tasks"}
 ROLES = ("anon", "authenticated", "staff", "service_role")
 
 

@@ -91,13 +91,18 @@ CREATE TRIGGER sessions_announce_delete AFTER DELETE ON sessions REFERENCING OLD
 
 -- Enrolments, subscriptions and memberships give and take access to much at once: the person is named, no content. An
 -- update counts when one of the columns in the arguments changed: progress, say, takes nobody's access.
+-- EXCEPT and no join: the planner takes transition tables for one row each, and a join of them compares every row with every
+-- other (1,000 enrolments making progress: 19 s; so: 0.02 s).
+CREATE FUNCTION picked(doc jsonb, names text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_object_agg(name, doc -> name) FROM unnest(names) AS name $$;
 CREATE FUNCTION announce_person() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    watched text[] := ARRAY['id', 'user_id'] || TG_ARGV;
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         PERFORM announce_rows(TG_TABLE_NAME, coalesce((
-            SELECT jsonb_agg(DISTINCT jsonb_build_object('u', n.doc -> 'user_id'))
-            FROM (SELECT to_jsonb(changed) AS doc FROM changed) AS n JOIN (SELECT to_jsonb(former) AS doc FROM former) AS o ON o.doc -> 'id' = n.doc -> 'id'
-            WHERE EXISTS (SELECT FROM unnest(TG_ARGV) AS col WHERE n.doc -> col IS DISTINCT FROM o.doc -> col)), '[]'));
+            SELECT jsonb_agg(DISTINCT jsonb_build_object('u', d.doc -> 'user_id'))
+            FROM (SELECT picked(to_jsonb(changed), watched) AS doc FROM changed EXCEPT SELECT picked(to_jsonb(former), watched) FROM former) AS d), '[]'));
     ELSE
         PERFORM announce_rows(TG_TABLE_NAME, coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', user_id)) FROM changed), '[]'));
     END IF;
@@ -106,13 +111,14 @@ END $$;
 
 -- A lesson that opens or closes, a chapter or a course that does: the contents of its lessons are named.
 CREATE FUNCTION announce_lessons() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    watched text[] := ARRAY['id'] || TG_ARGV;
 BEGIN
     PERFORM announce_rows(TG_TABLE_NAME, coalesce((
         SELECT jsonb_agg(DISTINCT jsonb_build_object('c', l.content_id))
-        FROM (SELECT to_jsonb(changed) AS doc FROM changed) AS n JOIN (SELECT to_jsonb(former) AS doc FROM former) AS o ON o.doc -> 'id' = n.doc -> 'id'
-        JOIN lessons l ON l.content_id IS NOT NULL AND (n.doc ->> 'id')::uuid
-             = CASE TG_TABLE_NAME WHEN 'lessons' THEN l.id WHEN 'chapters' THEN l.chapter_id ELSE l.course_id END
-        WHERE EXISTS (SELECT FROM unnest(TG_ARGV) AS col WHERE n.doc -> col IS DISTINCT FROM o.doc -> col)), '[]'));
+        FROM (SELECT picked(to_jsonb(changed), watched) AS doc FROM changed EXCEPT SELECT picked(to_jsonb(former), watched) FROM former) AS d
+        JOIN lessons l ON l.content_id IS NOT NULL AND (d.doc ->> 'id')::uuid
+             = CASE TG_TABLE_NAME WHEN 'lessons' THEN l.id WHEN 'chapters' THEN l.chapter_id ELSE l.course_id END), '[]'));
     RETURN NULL;
 END $$;
 

@@ -1,7 +1,7 @@
 -- What counts as being active in a course, and the streak that comes of it.
 
 -- A lesson that is watched is viewed once a day, however many heartbeats say so.
-CREATE FUNCTION lessons_watched() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION lesson_views_noted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
 BEGIN
@@ -14,9 +14,9 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER lesson_watch_analytics_viewed_insert AFTER INSERT ON lesson_watch_analytics REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION lessons_watched();
+    FOR EACH STATEMENT EXECUTE FUNCTION lesson_views_noted();
 CREATE TRIGGER lesson_watch_analytics_viewed_update AFTER UPDATE ON lesson_watch_analytics REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION lessons_watched();
+    FOR EACH STATEMENT EXECUTE FUNCTION lesson_views_noted();
 
 -- Coming in counts for the course that the visit names, else for all that the person takes. A sign-in that is written down
 -- twice, for the person and for the course, is one.

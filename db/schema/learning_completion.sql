@@ -35,36 +35,48 @@ CREATE TRIGGER attempts_handed_in AFTER UPDATE ON attempts REFERENCING NEW TABLE
 CREATE TRIGGER assignment_submissions_handed_in AFTER INSERT ON assignment_submissions REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION lessons_handed_in();
 
--- Runs after lesson_progress_counted_*: triggers of one event run in the order of their names.
+-- A lesson is completed once, so nothing needs to be looked up to say so once.
+CREATE FUNCTION note_lessons_completed(people uuid[], done uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF people IS NULL THEN
+        RETURN;
+    END IF;
+    INSERT INTO student_activity (tenant_id, enrollment_id, type, metadata)
+    SELECT e.tenant_id, e.id, 'CompletedLesson', jsonb_build_object('lesson_id', l.id)
+    FROM unnest(people, done) AS d (user_id, lesson_id) JOIN lessons l ON l.id = d.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = d.user_id;
+    INSERT INTO student_badges (tenant_id, enrollment_id, badge_type, metadata)
+    SELECT DISTINCT ON (e.id) e.tenant_id, e.id, 'FirstLessonCompleted'::student_badge_type, jsonb_build_object('lesson_id', l.id)
+    FROM unnest(people, done) AS d (user_id, lesson_id) JOIN lessons l ON l.id = d.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = d.user_id
+    ORDER BY e.id, l.id
+    ON CONFLICT (enrollment_id, badge_type) DO NOTHING;
+END $$;
+
+-- Run after lesson_progress_counted_*: triggers of one event run in the order of their names.
+CREATE FUNCTION lessons_begun() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+BEGIN
+    INSERT INTO student_activity (tenant_id, enrollment_id, type, metadata)
+    SELECT DISTINCT ON (e.id) e.tenant_id, e.id, 'StartedCourse'::activity_type, jsonb_build_object('lesson_id', l.id)
+    FROM changed n JOIN lessons l ON l.id = n.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = n.user_id
+    WHERE NOT EXISTS (SELECT FROM student_activity a WHERE a.enrollment_id = e.id AND a.type = 'StartedCourse')
+    ORDER BY e.id, l.id;
+    PERFORM note_lessons_completed(array_agg(user_id), array_agg(lesson_id)) FROM changed WHERE completed;
+    PERFORM act_as(was);
+    RETURN NULL;
+END $$;
 CREATE FUNCTION lessons_completed() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO student_activity (tenant_id, enrollment_id, type, metadata)
-        SELECT DISTINCT ON (e.id) e.tenant_id, e.id, 'StartedCourse'::activity_type, jsonb_build_object('lesson_id', l.id)
-        FROM changed n JOIN lessons l ON l.id = n.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = n.user_id
-        WHERE NOT EXISTS (SELECT FROM student_activity a WHERE a.enrollment_id = e.id AND a.type = 'StartedCourse')
-        ORDER BY e.id, l.id;
-    END IF;
-    INSERT INTO student_activity (tenant_id, enrollment_id, type, metadata)
-    SELECT e.tenant_id, e.id, 'CompletedLesson', jsonb_build_object('lesson_id', l.id)
-    FROM changed n JOIN lessons l ON l.id = n.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = n.user_id
-    WHERE n.completed AND NOT EXISTS (SELECT FROM student_activity a WHERE a.enrollment_id = e.id AND a.type = 'CompletedLesson'
-                                      AND a.metadata ->> 'lesson_id' = l.id::text);
-    IF FOUND THEN
-        INSERT INTO student_badges (tenant_id, enrollment_id, badge_type, metadata)
-        SELECT DISTINCT ON (e.id) e.tenant_id, e.id, 'FirstLessonCompleted'::student_badge_type, jsonb_build_object('lesson_id', l.id)
-        FROM changed n JOIN lessons l ON l.id = n.lesson_id JOIN enrollments e ON e.course_id = l.course_id AND e.user_id = n.user_id
-        WHERE n.completed ORDER BY e.id, n.completed_at
-        ON CONFLICT (enrollment_id, badge_type) DO NOTHING;
-    END IF;
+    PERFORM note_lessons_completed(array_agg(d.user_id), array_agg(d.lesson_id))
+    FROM (SELECT user_id, lesson_id FROM changed WHERE completed EXCEPT SELECT user_id, lesson_id FROM former WHERE completed) AS d;
     PERFORM act_as(was);
     RETURN NULL;
 END $$;
 CREATE TRIGGER lesson_progress_earned_insert AFTER INSERT ON lesson_progress REFERENCING NEW TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION lessons_completed();
-CREATE TRIGGER lesson_progress_earned_update AFTER UPDATE ON lesson_progress REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION lessons_begun();
+CREATE TRIGGER lesson_progress_earned_update AFTER UPDATE ON lesson_progress REFERENCING OLD TABLE AS former NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION lessons_completed();
 
 -- A course is completed by all its lessons and, where it has a required final exam, by passing that.
@@ -97,8 +109,8 @@ END $$;
 CREATE FUNCTION enrollments_complete() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
-    candidates uuid[] := (SELECT array_agg(n.id) FROM changed n JOIN former o USING (id)
-                          WHERE n.status = 'active' AND n.progress >= 100 AND (o.progress < 100 OR o.status <> 'active'));
+    candidates uuid[] := (SELECT array_agg(n.id) FROM (SELECT id FROM changed WHERE status = 'active' AND progress >= 100
+                                                       EXCEPT SELECT id FROM former WHERE status = 'active' AND progress >= 100) AS n);
 BEGIN
     IF candidates IS NOT NULL THEN
         PERFORM complete_enrollments(candidates);
@@ -130,8 +142,8 @@ DECLARE
     courses uuid[];
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        courses := (SELECT array_agg(DISTINCT n.course_id) FROM changed n JOIN former o USING (id)
-                    WHERE (n.status = 'published' AND n.is_active) <> (o.status = 'published' AND o.is_active));
+        courses := (SELECT array_agg(DISTINCT n.course_id) FROM (SELECT id, course_id, status = 'published' AND is_active FROM changed
+                                                                 EXCEPT SELECT id, course_id, status = 'published' AND is_active FROM former) AS n);
     ELSE
         courses := (SELECT array_agg(DISTINCT course_id) FROM former WHERE status = 'published' AND is_active);
     END IF;

@@ -84,7 +84,7 @@ DECLARE
     crowded record;
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        IF NOT EXISTS (SELECT FROM changed n JOIN former o USING (id) WHERE (n.status, n.course_id) IS DISTINCT FROM (o.status, o.course_id)) THEN
+        IF NOT EXISTS (SELECT id, status, course_id FROM changed EXCEPT SELECT id, status, course_id FROM former) THEN
             PERFORM act_as(was);
             RETURN NULL;
         END IF;

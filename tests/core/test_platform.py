@@ -388,3 +388,15 @@ async def test_no_secret_and_no_trace_is_served() -> None:
     assert hidden["integration_tokens"] == {"token_value_encrypted"}
     assert hidden["error_logs"] == {"stack"}
     assert not {"outbox", "idempotency_keys", "system_config"} & set(hidden)
+
+
+@pytest.mark.rule("lms-069")
+async def test_a_notification_that_is_read_says_since_when_and_only_its_reader_marks_it(office: Office) -> None:
+    await office.ask("INSERT INTO notifications (user_id, type, title) VALUES ($1, 'reminder', 'Hello')", MARA.user_id)
+    mark = "UPDATE notifications SET is_read = true RETURNING is_read, read_at"
+    assert await office.ask(mark, viewer=OTTO) == []
+    (row,) = await office.ask(mark, viewer=MARA)
+    assert row["is_read"] is True
+    assert row["read_at"] is not None
+    (again,) = await office.ask(mark, viewer=MARA)
+    assert again["read_at"] >= row["read_at"]

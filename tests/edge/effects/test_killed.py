@@ -106,7 +106,7 @@ async def campaign(
                 await until(lambda: got.answers_left < 0, PATIENCE_S, "a delivery to be under way")
         finally:
             victim.kill()
-            victim.wait(60)
+            victim.wait(PATIENCE_S)
         if got.held is not None:
             got.held.set()
         await let_leases_lapse(database)
@@ -119,7 +119,7 @@ async def campaign(
         await until(all_ended, PATIENCE_S, "all to be delivered")
     finally:
         last.terminate()
-        last.wait(60)
+        last.wait(PATIENCE_S)
     arrived: dict[str, list[int]] = defaultdict(list)
     for sent in got.got:
         arrived[sent.event["data"]["subject"]].append(sent.event["data"]["n"])

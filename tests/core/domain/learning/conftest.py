@@ -97,6 +97,13 @@ class School:
         return {row["chore"]: row["done"] for row in rows}
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a while is no reason to give a command up."""
+    monkeypatch.setattr("core.database.STATEMENT_TIMEOUT_MS", 120_000)
+    monkeypatch.setattr("core.database.LOCK_TIMEOUT_MS", 120_000)
+
+
 @pytest.fixture
 async def school(database: Database, database_urls: TestDatabase) -> AsyncIterator[School]:
     """A school in a database of the test's own."""

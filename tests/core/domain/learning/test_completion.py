@@ -9,7 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.database import Row, dedicated
@@ -276,7 +276,7 @@ def test_streaks_agree_with_a_plain_model(servers: Servers) -> None:
     zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Auckland", "Asia/Kathmandu"])
 
     @given(st.one_of(st.lists(far), st.lists(near)), zones)
-    @settings(max_examples=150)
+    @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     def agrees(moments: list[datetime], zone: str) -> None:
         said = loop.run_until_complete(connection.fetchval("SELECT longest_streak($1, $2)", moments, zone))
         assert said == longest(moments, ZoneInfo(zone))

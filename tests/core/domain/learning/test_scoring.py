@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.domain.learning.questions import NewQuestion, check_question
@@ -20,6 +20,7 @@ from core.domain.learning.scoring import (
 )
 
 MARKS = st.integers(0, 20)
+QUIET = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -32,6 +33,7 @@ def choices(draw: st.DrawFn) -> Question:
 QUIZZES = st.lists(choices(), min_size=1, max_size=12, unique_by=lambda question: question.id)
 
 
+@QUIET
 @given(QUIZZES, st.data())
 def test_the_score_is_the_sum_of_the_marks_of_what_is_right(questions: list[Question], data: st.DataObject) -> None:
     answers = {q.id: data.draw(st.integers(0, q.options - 1)) for q in questions if data.draw(st.booleans())}
@@ -46,6 +48,7 @@ def test_the_score_is_the_sum_of_the_marks_of_what_is_right(questions: list[Ques
 
 
 @pytest.mark.rule("edupeak-199")
+@QUIET
 @given(QUIZZES, st.integers(0, 1000), st.data())
 def test_one_more_right_answer_never_earns_less(questions: list[Question], worth: int, data: st.DataObject) -> None:
     order = data.draw(st.permutations(questions))
@@ -66,6 +69,7 @@ def test_more_right_answers_earn_more() -> None:
     assert earned == [0, 2, 4, 6, 8, 10]
 
 
+@QUIET
 @given(st.uuids(), st.lists(st.uuids(), unique=True, max_size=30))
 def test_an_order_loses_nothing_and_is_the_attempts_own(attempt: UUID, ids: list[UUID]) -> None:
     assert order_for(attempt, ids, shuffled=False) == ids

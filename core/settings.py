@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -69,6 +69,10 @@ class Settings:
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    stripe_key: str | None = field(repr=False)
+    stripe_webhook_secret: str | None = field(repr=False)
+    stripe_url: str | None
+    """None: Stripe itself."""
 
     @property
     def logs(self) -> Path:
@@ -124,7 +128,23 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        stripe_key=_stripe(env, "PENSTOCK_STRIPE_KEY", r"(?:sk|rk)_\w+", "sk_... or rk_..."),
+        stripe_webhook_secret=_stripe(env, "PENSTOCK_STRIPE_WEBHOOK_SECRET", r"whsec_\S+", "whsec_..."),
+        stripe_url=_url(env, "PENSTOCK_STRIPE_URL", ("https", "http"), "https://host"),
     )
+
+
+def _stripe(env: Mapping[str, str], variable: str, shape: str, example: str) -> str | None:
+    """One of the two secrets, which come together or not at all."""
+    text = env.get(variable, "").strip()
+    other = {"PENSTOCK_STRIPE_KEY", "PENSTOCK_STRIPE_WEBHOOK_SECRET"} - {variable}
+    if not text:
+        return None
+    if not re.fullmatch(shape, text):
+        raise SettingsError(variable, "is not what Stripe gives", f"It looks like {example}.")
+    if not env.get(missing := next(iter(other)), "").strip():
+        raise SettingsError(variable, f"needs {missing}", "Stripe's dashboard has both: API keys, and webhooks.")
+    return text
 
 
 def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], example: str) -> str | None:

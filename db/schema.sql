@@ -27,6 +27,7 @@
 \ir schema/learning_enrollments.sql
 \ir schema/learning_assessments.sql
 \ir schema/learning_live.sql
+\ir schema/commerce_selling.sql
 \ir schema/community_families.sql
 \ir schema/community_points.sql
 \ir schema/community_blogs.sql

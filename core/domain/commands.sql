@@ -18,3 +18,11 @@ DELETE FROM idempotency_keys WHERE user_id IS NOT DISTINCT FROM app_user_id() AN
 -- name: outbox_insert none
 -- An effect that is delivered after this transaction commits, and only then.
 INSERT INTO outbox (topic, subject, payload) VALUES ($1, $2, $3::text::jsonb);
+
+-- name: product_begin value
+-- Row-level security sees the product itself from here on; who it saw before.
+SELECT act_as_service();
+
+-- name: product_end none
+-- Row-level security sees again who it saw before.
+SELECT act_as($1);

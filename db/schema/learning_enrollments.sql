@@ -103,6 +103,63 @@ CREATE TRIGGER enrollments_counted_update AFTER UPDATE ON enrollments REFERENCIN
 CREATE TRIGGER enrollments_counted_delete AFTER DELETE ON enrollments REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION enrollments_counted();
 
+-- The one way into a course, for commerce too.
+CREATE FUNCTION enroll(person uuid, wanted uuid, paid_by uuid DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    course courses;
+    held enrollments;
+    bought record;
+BEGIN
+    -- Two at once, from two tabs or a shop and its webhook, make one enrolment.
+    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(':', 'enroll', person, wanted), 0));
+    SELECT * INTO course FROM courses WHERE id = wanted;
+    SELECT i.price, o.currency INTO bought FROM order_items i JOIN orders o ON o.id = i.order_id WHERE o.id = paid_by AND i.course_id = wanted LIMIT 1;
+    IF paid_by IS NOT NULL AND NOT FOUND THEN
+        PERFORM break_rule('enrollments__paid_course_is_paid', 'the order does not hold the course');
+    END IF;
+    SELECT * INTO held FROM enrollments WHERE user_id = person AND course_id = wanted FOR UPDATE;
+    IF held.id IS NULL THEN
+        INSERT INTO enrollments (tenant_id, user_id, course_id, order_id, amount, currency, status, expiry_date)
+        VALUES (course.tenant_id, person, wanted, paid_by, coalesce(bought.price, 0), coalesce(bought.currency, course.currency), 'active', until)
+        RETURNING * INTO held;
+    ELSIF held.status IN ('active', 'completed') AND (held.expiry_date IS NULL OR held.expiry_date > now()) AND paid_by IS NULL THEN
+        PERFORM act_as(was);
+        RETURN held.id;
+    ELSE
+        IF course.pricing_type = 'paid' AND course.price > 0 AND (held.status = 'expired' OR held.expiry_date <= now())
+           AND (paid_by IS NULL OR paid_by = held.order_id) THEN
+            PERFORM break_rule('enrollments__paid_course_is_paid', 'the time that was paid for is over');
+        END IF;
+        IF held.status = 'cancelled' THEN
+            UPDATE enrollments SET status = 'pending' WHERE id = held.id;
+        END IF;
+        UPDATE enrollments SET status = CASE held.status WHEN 'completed' THEN held.status ELSE 'active' END, expiry_date = until,
+               order_id = coalesce(paid_by, held.order_id), amount = coalesce(bought.price, held.amount), currency = coalesce(bought.currency, held.currency)
+        WHERE id = held.id;
+    END IF;
+    INSERT INTO outbox (tenant_id, topic, subject, payload)
+    VALUES (held.tenant_id, 'enrollment.activated', 'enrollment:' || held.id,
+            jsonb_build_object('enrollment_id', held.id, 'user_id', person, 'course_id', wanted, 'order_id', paid_by));
+    PERFORM act_as(was);
+    RETURN held.id;
+END $$;
+COMMENT ON FUNCTION enroll(uuid, uuid, uuid, timestamptz) IS
+    'enroll(person, course, order that paid for it or null, end or null for none): the id of the running enrolment, made or taken up again.
+     Refused by enrollments__paid_course_is_paid unless the order holds the course and is PAID, and by enrollments__course_has_room.';
+
+CREATE FUNCTION withdraw_enrollment(person uuid, wanted uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    gone boolean;
+BEGIN
+    UPDATE enrollments SET status = 'cancelled' WHERE user_id = person AND course_id = wanted AND status IN ('pending', 'active', 'completed');
+    gone := FOUND;
+    PERFORM act_as(was);
+    RETURN gone;
+END $$;
+COMMENT ON FUNCTION withdraw_enrollment(uuid, uuid) IS 'What a refund does: the enrolment is cancelled and its access ends. Whether there was one.';
+
 CREATE FUNCTION enrollment_is_open(e enrollments, at timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $$ SELECT e.status IN ('active', 'completed') AND (e.expiry_date IS NULL OR e.expiry_date > at)
           AND NOT (e.banned AND (e.ban_until IS NULL OR e.ban_until > at)) $$;

@@ -151,3 +151,7 @@ SELECT id FROM tenants ORDER BY id;
 -- name: aggregates_refresh many
 -- Refreshes what is due in the present tenant, and says how many rows were wrong.
 SELECT aggregate, mended FROM run_refresh_policies(now());
+
+-- name: shop_keep one
+-- Ends what time alone ends in a shop: subscriptions that are over, orders that nobody paid.
+SELECT end_subscriptions($1) AS subscriptions, end_orders($1) AS orders;

@@ -120,6 +120,15 @@ class Tx:
         """Executes once per row, pipelined."""
         await self.connection.executemany(statement.sql, rows)
 
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """What is done within is kept or undone as one, and the transaction goes on. Database errors leave it as a Refusal."""
+        try:
+            async with self.connection.transaction():
+                yield
+        except asyncpg.PostgresError as error:
+            raise translate(error) from error
+
 
 class Database:
     """A bounded pool of connections, and transactions on them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -87,6 +87,10 @@ class Settings:
     """Networks of one's own that webhooks may reach, at any port."""
     providers: tuple[Provider, ...]
     """Whom people may sign in with, beside a password."""
+    stripe_key: str | None = field(repr=False)
+    stripe_webhook_secret: str | None = field(repr=False)
+    stripe_url: str | None
+    """None: Stripe itself."""
 
     @property
     def logs(self) -> Path:
@@ -159,6 +163,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         webhook_http=_choice(env, "PENSTOCK_WEBHOOK_HTTP", ("off", "on")) == "on",
         webhook_networks=_networks(env, "PENSTOCK_WEBHOOK_NETWORKS"),
         providers=_providers(env),
+        stripe_key=_stripe(env, "PENSTOCK_STRIPE_KEY", r"(?:sk|rk)_\w+", "sk_... or rk_..."),
+        stripe_webhook_secret=_stripe(env, "PENSTOCK_STRIPE_WEBHOOK_SECRET", r"whsec_\S+", "whsec_..."),
+        stripe_url=_url(env, "PENSTOCK_STRIPE_URL", ("https", "http"), "https://host"),
     )
 
 
@@ -167,6 +174,19 @@ def _providers(env: Mapping[str, str]) -> tuple[Provider, ...]:
         return read_providers(env)
     except ProviderSettingError as mistake:
         raise SettingsError(mistake.variable, mistake.problem, mistake.mend) from None
+
+
+def _stripe(env: Mapping[str, str], variable: str, shape: str, example: str) -> str | None:
+    """One of the two secrets, which come together or not at all."""
+    text = env.get(variable, "").strip()
+    other = {"PENSTOCK_STRIPE_KEY", "PENSTOCK_STRIPE_WEBHOOK_SECRET"} - {variable}
+    if not text:
+        return None
+    if not re.fullmatch(shape, text):
+        raise SettingsError(variable, "is not what Stripe gives", f"It looks like {example}.")
+    if not env.get(missing := next(iter(other)), "").strip():
+        raise SettingsError(variable, f"needs {missing}", "Stripe's dashboard has both: API keys, and webhooks.")
+    return text
 
 
 def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], example: str) -> str | None:

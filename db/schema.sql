@@ -34,6 +34,7 @@
 \ir schema/learning_access.sql
 \ir schema/learning_completion.sql
 \ir schema/learning_activity.sql
+\ir schema/commerce_selling.sql
 \ir schema/community_families.sql
 \ir schema/community_points.sql
 \ir schema/community_blogs.sql

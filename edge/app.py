@@ -38,12 +38,14 @@ from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOO
 from edge.api.oidc import Providers
 from edge.api.partial import Partials
 from edge.api.passwords import Passwords
+from edge.api.payments import WebhookFace, outside
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
 from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
+from edge.api.stripe_gateway import StripeGateway
 from edge.api.throttle import Throttle
 from edge.api.upload import UploadFace
 from edge.content_keys import ContentKeys
@@ -98,6 +100,7 @@ class Edge:
     health: HealthFace
     hot: HotReads
     faces: list[list[web.RouteDef]]
+    stripe: StripeGateway | None = None
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
     door: Door = field(init=False)
@@ -149,6 +152,8 @@ class Edge:
         self._count_lane()
         self.door.count()
         self.passwords.close()
+        if self.stripe is not None:
+            await self.stripe.close()
         await self.redis.aclose()
         await self.database.close()
 
@@ -278,7 +283,11 @@ async def open_edge(settings: Settings) -> Edge:
     keys = ContentKeys(database, redis, breaker, ring)
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
-    schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
+    stripe = None
+    if settings.stripe_key is not None and settings.stripe_webhook_secret is not None:
+        stripe = StripeGateway(settings.stripe_key, settings.stripe_webhook_secret, settings.stripe_url)
+    schema_source = SchemaSource(database, CONTEXTS)
+    commands = Commands(database, CONTEXTS, outside(database, stripe))
     rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
@@ -287,6 +296,7 @@ async def open_edge(settings: Settings) -> Edge:
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
         RpcFace(commands, gate.viewer).routes(),
+        WebhookFace(database, stripe).routes(),
         DescriptionFace(schema_source, commands, VERSION).routes(),
         auth.routes(
             database=database,
@@ -322,4 +332,5 @@ async def open_edge(settings: Settings) -> Edge:
         health,
         rest_face.hot,
         faces,
+        stripe,
     )

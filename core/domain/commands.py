@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from typing import Protocol
 
 import msgspec
 
@@ -34,11 +35,27 @@ class Done:
     is_replay: bool = False
 
 
-class Commands:
-    """Every command of every context."""
+class Outside(Protocol):
+    """What a command needs of the world outside: asked before its transaction, done after it, never within."""
 
-    def __init__(self, database: Database, contexts: tuple[Context, ...]) -> None:
+    def check(self, asked: msgspec.Struct) -> Refusal | None:
+        """Whether that world is there for `asked` at all."""
+
+    async def finish(self, viewer: Viewer, asked: msgspec.Struct, answer: msgspec.Struct) -> msgspec.Struct:
+        """Does what `answer`, which is committed, calls for. It is done again when the command is sent again. Raises Refusal."""
+
+
+class Commands:
+    """Every command of every context; `outside` by the record that asks."""
+
+    def __init__(
+        self,
+        database: Database,
+        contexts: tuple[Context, ...],
+        outside: Mapping[type[msgspec.Struct], Outside] | None = None,
+    ) -> None:
         self._database = database
+        self._outside = outside or {}
         self._handlers: dict[type[msgspec.Struct], Handler] = {}
         commands: dict[str, Command] = {}
         for context in contexts:
@@ -68,6 +85,18 @@ class Commands:
         Raises Refusal (nothing was changed then, and the key is free), DatabaseDown.
         """
         command = self.find(name, viewer)
+        outside = self._outside.get(command.request)
+        if outside is not None and (refusal := outside.check(asked)):
+            raise refusal
+        done = await self._decide(viewer, name, command, asked, now=now, key=key)
+        if outside is None:
+            return done
+        answer = await outside.finish(viewer, asked, msgspec.json.decode(done.body, type=command.answer))
+        return Done(msgspec.json.encode(answer), done.is_replay)
+
+    async def _decide(
+        self, viewer: Viewer, name: str, command: Command, asked: msgspec.Struct, *, now: datetime, key: str | None
+    ) -> Done:
         if key is None or command.is_read:
             async with self._database.transaction(viewer) as tx:
                 return Done(msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now)))

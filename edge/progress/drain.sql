@@ -204,3 +204,7 @@ SELECT aggregate, mended FROM run_refresh_policies(now());
 -- name: courses_keep many
 -- What time brings about in the present tenant's courses: what was done, and how often.
 SELECT chore, done FROM keep_courses(now());
+
+-- name: shop_keep one
+-- Ends what time alone ends in a shop: subscriptions that are over, orders that nobody paid.
+SELECT end_subscriptions($1) AS subscriptions, end_orders($1) AS orders;

@@ -17,15 +17,18 @@ from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
+from core.errors import Refusal
 from core.keys import KeyRing
 from core.objects import ObjectStore
 from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT, Settings, SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
+from edge.api.api_keys import ApiKeys, KeyUses
 from edge.api.beat_lane import BeatLane
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
+from edge.api.callers import Callers
 from edge.api.description import DescriptionFace
 from edge.api.door import Door
 from edge.api.health import HealthFace
@@ -38,6 +41,7 @@ from edge.api.passwords import Passwords
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
+from edge.api.rates import Rates
 from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
@@ -82,6 +86,7 @@ class Edge:
     breaker: Breaker
     objects: ObjectStore
     gate: Gate
+    callers: Callers
     sessions: Sessions
     entitlements: Entitlements
     intake: Intake
@@ -128,6 +133,7 @@ class Edge:
         self.batcher.start()
         self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
         self._spawn(self._pulse())
+        self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
         self._spawn(self._refuse_superuser())
@@ -139,6 +145,8 @@ class Edge:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        with suppress(DatabaseDown, Refusal):
+            await self.callers.api_keys.uses.flush()
         self._count_lane()
         self.door.count()
         self.passwords.close()
@@ -162,12 +170,14 @@ class Edge:
             self.hot.forget_all()
             return
         self.gate.note_change(change)
+        self.callers.api_keys.note_change(change)
         self._spawn(self.sessions.changed(change))
 
     def _gap(self) -> None:
         """Announcements may have been missed: believe nothing that was remembered."""
         self.hot.forget_all()
         self.gate.forget_all()
+        self.callers.api_keys.forget_all()
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
 
@@ -244,6 +254,12 @@ async def open_edge(settings: Settings) -> Edge:
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
     gate = Gate(access_keys, DatabaseSessions(database))
+    rates = Rates(
+        {"user": settings.rate_per_user, "key": settings.rate_per_key, "address": settings.rate_per_address},
+        redis,
+        breaker,
+    )
+    callers = Callers(gate, ApiKeys(database, KeyUses(database)), rates)
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
@@ -270,21 +286,23 @@ async def open_edge(settings: Settings) -> Edge:
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
     schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
-    rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
+    rest_face = rest.RestFace(database, schema_source, callers.viewer, may_roll_back=settings.may_roll_back)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
-        RpcFace(commands, gate.viewer).routes(),
+        RpcFace(commands, callers.viewer).routes(),
         DescriptionFace(schema_source, commands, VERSION).routes(),
-        auth.routes(
-            database=database,
-            gate=gate,
-            access_keys=access_keys,
-            passwords=passwords,
-            throttle=Throttle(redis, breaker),
+        callers.counted(
+            auth.routes(
+                database=database,
+                gate=gate,
+                access_keys=access_keys,
+                passwords=passwords,
+                throttle=Throttle(redis, breaker),
+            )
         ),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),
@@ -300,6 +318,7 @@ async def open_edge(settings: Settings) -> Edge:
         breaker,
         objects,
         gate,
+        callers,
         sessions,
         entitlements,
         intake,

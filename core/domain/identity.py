@@ -6,7 +6,6 @@ hash, or told which one was verified. What must outlast a refusal (a reuse detec
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from uuid import UUID
 from core import errors
 from core.database import Row, Tx
 from core.domain.context import Context, Table
+from core.domain.identity_keys import COMMANDS, HANDLERS, ApiKey, digest
+from core.domain.identity_keys import SQL as _KEYS_SQL
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -33,7 +34,10 @@ Scope = Literal["local", "others", "global"]
 
 # TABLES
 # Any signed-in person may read a profile; a date of birth is nobody's business.
-TABLES = (Table("user_profiles", hidden=frozenset({"date_of_birth"})),)
+TABLES = (
+    Table("user_profiles", hidden=frozenset({"date_of_birth"})),
+    Table("api_keys", hidden=frozenset({"key_hash", "tenant_id"})),
+)
 
 # STATES
 STATES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({})
@@ -96,6 +100,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """An API key and its person as the database has them now."""
+
+    key: ApiKey
+    role: str
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a request came from."""
 
@@ -144,8 +157,7 @@ def check_standing(standing: Standing | None, now: datetime) -> Refusal | None:
 
 
 # COMMANDS
-# None by rpc: people come and go by GoTrue's calls (edge/api/auth.py), which hash passwords and hand out secrets.
-COMMANDS: Mapping[str, type] = MappingProxyType({})
+# By rpc those of identity_keys alone: people come and go by GoTrue's calls (edge/api/auth.py), which hash passwords.
 
 
 async def sign_up(tx: Tx, *, name: str, email: str, password_hash: str, now: datetime) -> UUID:
@@ -271,9 +283,14 @@ async def find_standing(tx: Tx, session_id: UUID, user_id: UUID) -> Standing | N
     return Standing(row["revoked_at"] is not None, row["expires_at"], row["role"], _account(row))
 
 
-def digest(token: str) -> bytes:
-    """What is stored of a secret: 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+async def find_key_holder(tx: Tx, key: str) -> KeyHolder | None:
+    """Whose API key this is; None when there is no such key."""
+    row = await tx.one(_KEYS_SQL["api_key_get"], digest(key))
+    if row is None:
+        return None
+    moments = (row["expires_at"], row["revoked_at"])
+    found = ApiKey(row["id"], row["tenant_id"], row["user_id"], frozenset(row["scopes"]), *moments)
+    return KeyHolder(found, row["role"], _account(row))
 
 
 async def _hand_out(
@@ -294,7 +311,6 @@ def _account(row: Row) -> Account:
     return Account(row["status"], row["banned"], row["ban_expires"], row["ban_reason"])
 
 
-# HANDLERS
-HANDLERS: Mapping[type, object] = MappingProxyType({})
+# HANDLERS: those of identity_keys.
 
-CONTEXT = Context("identity", TABLES, STATES)
+CONTEXT = Context("identity", TABLES, STATES, COMMANDS, HANDLERS)

@@ -401,6 +401,8 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
     assert refused.value.faults[0].path == "data.name"
 
 
-def test_the_engine_serves_only_profiles_and_only_to_read() -> None:
-    (table,) = identity.CONTEXT.tables
-    assert (table.name, table.verbs) == ("user_profiles", frozenset({"read"}))
+def test_the_engine_serves_profiles_and_keys_and_only_to_read() -> None:
+    assert [(table.name, table.verbs) for table in identity.CONTEXT.tables] == [
+        ("user_profiles", frozenset({"read"})),
+        ("api_keys", frozenset({"read"})),
+    ]

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from core import connections, errors
-from core.connections import ACQUIRE_TIMEOUT_S, Connections
+from core.connections import Connections
 from core.errors import Fault, Refusal
 from core.house import House
 from core.patience import QUESTION_S, Patience
@@ -225,7 +225,10 @@ class Database:
     async def alive(self) -> bool:
         """Whether a trivial statement comes back in time."""
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_S), _Lent(self._connections, self._patience) as connection:
+            async with (
+                asyncio.timeout(connections.ACQUIRE_TIMEOUT_S),
+                _Lent(self._connections, self._patience) as connection,
+            ):
                 return bool(await connection.fetchval("SELECT true"))
         except (DatabaseDown, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
@@ -291,7 +294,7 @@ class _Lent:
         except BaseException as error:
             self._patience.end(self, was_answered=False)
             if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
-                raise DatabaseDown(f"no connection within {ACQUIRE_TIMEOUT_S} s: {error}") from error
+                raise DatabaseDown(f"no connection within {connections.ACQUIRE_TIMEOUT_S} s: {error}") from error
             raise
         return self._connection
 

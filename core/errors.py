@@ -36,6 +36,8 @@ PRECONDITION_FAILED = Code("PS112", 412, "The state of the resource is not what 
 
 BAD_VERSION = Code("PS113", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 HEAD_TOO_LARGE = Code("PS114", 431, "A header is too long, or there are too many.")
+OUT_OF_SCOPE = Code("PS116", 403, "The API key's scopes do not cover this.", "Make a key with the scope that is named.")
+RATE_LIMITED = Code("PS117", 429, "Too many requests.", "Wait for as long as Retry-After says.")
 TARGET_TOO_LONG = Code("PS299", 414, "The address is too long.")
 
 # PS2xx names in the schema

@@ -70,6 +70,10 @@ class Settings:
     """What a trusted proxy says the client's country in, when sessions are bound to countries; None: they are not."""
     accel: str | None
     """The internal address below which nginx serves the store's files; None: we send them."""
+    rate_per_user: int
+    """Requests in a minute; 0: any number. So are the next two."""
+    rate_per_key: int
+    rate_per_address: int
     progress_partitions: int
     complete_percent: int
     complete_tail_s: int
@@ -152,6 +156,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         may_roll_back=_choice(env, "PENSTOCK_API_ROLLBACK", ("off", "on")) == "on",
         country_header=_country_header(env),
         accel=_accel(env.get("PENSTOCK_ACCEL"), store_url),
+        rate_per_user=_count(env, "PENSTOCK_RATE_PER_USER", default=3_000, most=10_000_000, least=0),
+        rate_per_key=_count(env, "PENSTOCK_RATE_PER_KEY", default=6_000, most=10_000_000, least=0),
+        rate_per_address=_count(env, "PENSTOCK_RATE_PER_ADDRESS", default=6_000, most=10_000_000, least=0),
         progress_partitions=_count(env, "PENSTOCK_PROGRESS_PARTITIONS", default=4, most=256),
         complete_percent=_count(env, "PENSTOCK_COMPLETE_PERCENT", default=95, most=100),
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),

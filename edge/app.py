@@ -17,6 +17,7 @@ from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
+from core.errors import Refusal
 from core.house import house_of
 from core.keys import KeyRing
 from core.objects import ObjectStore
@@ -24,9 +25,11 @@ from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT, Settings, SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
+from edge.api.api_keys import ApiKeys, KeyUses
 from edge.api.beat_lane import BeatLane
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
+from edge.api.callers import Callers
 from edge.api.description import DescriptionFace
 from edge.api.door import Door
 from edge.api.error_log import ErrorLog
@@ -42,6 +45,7 @@ from edge.api.payments import WebhookFace, outside
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
+from edge.api.rates import Rates
 from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
@@ -88,6 +92,7 @@ class Edge:
     breaker: Breaker
     objects: ObjectStore
     gate: Gate
+    callers: Callers
     sessions: Sessions
     entitlements: Entitlements
     intake: Intake
@@ -137,6 +142,7 @@ class Edge:
         self.batcher.start()
         self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
         self._spawn(self._pulse())
+        self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
         self._spawn(self._refuse_superuser())
@@ -149,6 +155,8 @@ class Edge:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        with suppress(DatabaseDown, Refusal):
+            await self.callers.api_keys.uses.flush()
         self._count_lane()
         self.door.count()
         self.passwords.close()
@@ -174,12 +182,14 @@ class Edge:
             self.hot.forget_all()
             return
         self.gate.note_change(change)
+        self.callers.api_keys.note_change(change)
         self._spawn(self.sessions.changed(change))
 
     def _gap(self) -> None:
         """Announcements may have been missed: believe nothing that was remembered."""
         self.hot.forget_all()
         self.gate.forget_all()
+        self.callers.api_keys.forget_all()
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
 
@@ -257,6 +267,12 @@ async def open_edge(settings: Settings) -> Edge:
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
     gate = Gate(access_keys, DatabaseSessions(database))
+    rates = Rates(
+        {"user": settings.rate_per_user, "key": settings.rate_per_key, "address": settings.rate_per_address},
+        redis,
+        breaker,
+    )
+    callers = Callers(gate, ApiKeys(database, KeyUses(database)), rates)
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
@@ -288,23 +304,25 @@ async def open_edge(settings: Settings) -> Edge:
         stripe = StripeGateway(settings.stripe_key, settings.stripe_webhook_secret, settings.stripe_url)
     schema_source = SchemaSource(database, CONTEXTS)
     commands = Commands(database, CONTEXTS, outside(database, stripe))
-    rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
+    rest_face = rest.RestFace(database, schema_source, callers.viewer, may_roll_back=settings.may_roll_back)
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
-        RpcFace(commands, gate.viewer).routes(),
+        RpcFace(commands, callers.viewer).routes(),
         WebhookFace(database, stripe).routes(),
         DescriptionFace(schema_source, commands, VERSION).routes(),
-        auth.routes(
-            database=database,
-            gate=gate,
-            access_keys=access_keys,
-            passwords=passwords,
-            throttle=Throttle(redis, breaker),
-            providers=Providers(settings.providers),
+        callers.counted(
+            auth.routes(
+                database=database,
+                gate=gate,
+                access_keys=access_keys,
+                passwords=passwords,
+                throttle=Throttle(redis, breaker),
+                providers=Providers(settings.providers),
+            )
         ),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),
@@ -320,6 +338,7 @@ async def open_edge(settings: Settings) -> Edge:
         breaker,
         objects,
         gate,
+        callers,
         sessions,
         entitlements,
         intake,

@@ -68,13 +68,14 @@ class Commands:
         self.known: Mapping[str, Command] = commands
 
     def find(self, name: str, viewer: Viewer) -> Command:
-        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN."""
+        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN, OUT_OF_SCOPE."""
         command = self.known.get(name)
         if command is None:
             meant = get_close_matches(name[:63], self.known, n=1)
             raise Refusal(UNKNOWN_COMMAND, hint=f"Perhaps you meant {meant[0]}." if meant else None)
         if viewer.role not in command.roles:
             raise Refusal(SIGN_IN_NEEDED if viewer.user_id is None else FORBIDDEN)
+        viewer.check_scope("rpc", name)
         return command
 
     async def run(

@@ -130,6 +130,7 @@ BEGIN
         ('enrollments', 'announce_person', ARRAY['status', 'banned', 'ban_until', 'expiry_date']),
         ('subscriptions', 'announce_person', ARRAY['status', 'current_period_end', 'plan_id']),
         ('memberships', 'announce_person', ARRAY['role']),
+        ('api_keys', 'announce_person', ARRAY['revoked_at', 'expires_at', 'scopes']),
         ('early_unlocks', 'announce_person', ARRAY['lesson_id', 'chapter_id']),
         ('lessons', 'announce_lessons', ARRAY['status', 'release_at', 'is_active', 'is_preview', 'content_id']),
         ('chapters', 'announce_lessons', ARRAY['status', 'release_at', 'is_active']),

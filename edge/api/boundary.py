@@ -34,6 +34,7 @@ from core.errors import (
 from core.objects import StoreDown
 from core.redis_client import RedisDown
 from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
+from edge.api.rates import rate_headers
 from edge.api.target import host_of, path_of
 from edge.lane.plain import is_plain_host
 
@@ -223,6 +224,7 @@ def refuse(request: web.BaseRequest, refusal: Refusal) -> web.Response:
     )
     if refusal.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(refusal.retry_after_s)
+    response.headers.update(rate_headers(refusal))
     if refusal.code.status == 401:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if isinstance(allowed := refusal.data.get("allowed"), list):
@@ -251,7 +253,8 @@ def cors_headers(request: web.BaseRequest) -> dict[str, str]:
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "Allow, Preference-Applied, "
         "Content-Length, Content-Range, Content-Location, Content-Profile, Date, ETag, Location, Next-Cursor, "
-        "Retry-After, X-Request-Id, Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension",
+        "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
+        "Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension",
     }
 
 

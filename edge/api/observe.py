@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 import structlog
@@ -16,6 +17,10 @@ SEALED = web.RequestKey("sealed", bool)
 SENT_AWAY = web.RequestKey("sent_away", bool)
 """Refused for want of room: counted, and not logged one by one."""
 """Set by a handler whose answer is complete: nothing may be added to it on the way out."""
+
+Answered = Callable[[int, float], None]
+ANSWERED: web.RequestKey[Answered] = web.RequestKey("answered", object)  # type: ignore[arg-type]  # a callable has no class
+"""Whoever must be told the status of the answer and the seconds it took."""
 
 REGISTRY = CollectorRegistry()
 
@@ -109,9 +114,11 @@ def observe_request(request: web.Request, status: int, seconds: float) -> None:
     """Counts one answer; an unsuccessful one outside media is also logged."""
     area = area_of(request.path)
     method = request.method if request.method in _METHODS else "other"
-    answered, took = _series(area, method, status)
-    answered.inc()
+    answers, took = _series(area, method, status)
+    answers.inc()
     took.observe(seconds)
+    if (answered := request.get(ANSWERED)) is not None:
+        answered(status, seconds)
     if status < 400 or SENT_AWAY in request:
         return
     if status >= 500 or (status >= 400 and area in ("auth", "play", "storage")):

@@ -40,6 +40,8 @@
 \ir schema/community_blogs.sql
 \ir schema/learning_keeping.sql
 \ir schema/community_notices.sql
+\ir schema/community_reviews.sql
+\ir schema/community_effects.sql
 \ir schema/podcasts.sql
 \ir schema/podcasts_aggregates.sql
 \ir schema/advertising.sql

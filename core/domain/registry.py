@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, identity, learning, media, platform, playback
+from core.domain import catalog, commerce, community, identity, learning, media, platform, playback
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -13,4 +13,5 @@ CONTEXTS: tuple[Context, ...] = (
     playback.CONTEXT,
     learning.CONTEXT,
     platform.CONTEXT,
+    community.CONTEXT,
 )

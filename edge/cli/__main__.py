@@ -122,6 +122,24 @@ def migrate(data: Data = None) -> None:
     raise typer.Exit(run_migrate(data=data))
 
 
+@app.command()
+def seed(
+    users: Annotated[int, typer.Option("--users", min=10, max=100_000, help="How many people.")] = 1000,
+    number: Annotated[
+        int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same number gives the same rows.")
+    ] = 1,
+    password: Annotated[str, typer.Option("--password", help="The password of every person in it.")] = "penstock-demo",  # noqa: S107 - printed on the screen of whoever seeds
+    into_existing: Annotated[
+        bool, typer.Option("--into-existing", help="Also where there are users or titles already.")
+    ] = False,
+    data: Data = None,
+) -> None:
+    """Fill an empty installation with people, titles, courses, podcasts and what they did. Titles come without media."""
+    from edge.cli.seed import run_seed
+
+    raise typer.Exit(run_seed(users=users, number=number, password=password, into_existing=into_existing, data=data))
+
+
 keys = typer.Typer(
     help="Show the keys that sign this installation's tokens, or rotate them: `add`, `sign`, `retire`.",
     invoke_without_command=True,

@@ -1,0 +1,138 @@
+"""`penstock seed`: fills an empty installation with people, titles, courses, podcasts and what they did, to look at and to try things on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from core.database import Database, Tx
+from core.objects import ObjectStore
+from core.queries import Statement
+from core.settings import ROOT, Settings
+from core.viewer import service
+from edge.api.passwords import Passwords
+from edge.cli.up import settings_for
+from edge.local.fault import ServiceFault
+from edge.local.installation import Installation, running_settings
+
+FOLDER = ROOT / "db" / "seed"
+DEMO_PEOPLE = (
+    ("alice@example.com", "admin"),
+    ("bob@example.com", "teaches"),
+    ("carol@example.com", "takes courses, buys and watches"),
+)
+SHORTEST_PASSWORD = 8
+_FILE_TIMEOUT_S = 1800
+
+
+def _statement(name: str, purpose: str, sql: str) -> Statement:
+    return Statement(name, "one", purpose, sql)
+
+
+_LOCK = _statement("seed_lock", "One seed at a time.", "SELECT pg_advisory_xact_lock(hashtext('penstock seed'))")
+_FOUND = _statement("seed_found", "Which seed is in here.", "SELECT value::text FROM system_config WHERE key = 'seed'")
+_STRANGERS = _statement(
+    "seed_strangers",
+    "Whether anybody or anything is in here.",
+    "SELECT (SELECT count(*) FROM users WHERE id <> '00000000-0000-7000-8000-000000000002') AS users,"
+    " (SELECT count(*) FROM contents) AS contents",
+)
+_PARAMETERS = _statement(
+    "seed_parameters",
+    "What the files read.",
+    "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS p (name, value)",
+)
+_HANDOUTS = _statement("seed_handouts", "Files with their text.", "SELECT storage_key, body FROM handouts")
+
+
+def run_seed(*, users: int, number: int, password: str, into_existing: bool, data: Path | None) -> int:
+    """Seeds once; 0 also when this very seed is already there. Raises ServiceFault when something else is."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise ServiceFault("seed", "is given a short password", f"Give {SHORTEST_PASSWORD} characters or more.")
+    return asyncio.run(_run(settings_for(port=None, data=data), users, number, password, into_existing))
+
+
+async def _run(settings: Settings, users: int, number: int, password: str, into_existing: bool) -> int:
+    console = Console(stderr=True)
+    installation: Installation | None = None
+    running = running_settings(settings)
+    try:
+        if running is None:
+            installation = Installation(settings)
+            with console.status("Starting PostgreSQL and Valkey"):
+                await installation.start()
+            running = installation.settings
+        with console.status(f"Seeding {users} people and what they do"):
+            is_new = await seed(running, users=users, number=number, password=password, into_existing=into_existing)
+    finally:
+        if installation is not None:
+            await asyncio.to_thread(installation.stop)
+    if not is_new:
+        console.print("This seed is already there: nothing was changed.")
+        return 0
+    console.print(f"Seeded {users} people. Everybody's password is the one given, by default [bold]penstock-demo[/]:")
+    for email, what in DEMO_PEOPLE:
+        console.print(f"  [bold]{email}[/] {what}")
+    return 0
+
+
+async def seed(settings: Settings, *, users: int, number: int, password: str, into_existing: bool = False) -> bool:
+    """Fills the database in one transaction; False when this very seed is there already.
+
+    `number` decides every id and value, the day it runs on every moment. Raises ServiceFault when the installation
+    holds another seed or, without `into_existing`, anything at all; Refusal when a row of its own is in the way.
+    """
+    url = settings.owner_database_url or settings.database_url
+    assert url is not None
+    passwords = Passwords()
+    hashed = await passwords.hash(password)
+    passwords.close()
+    store = ObjectStore(settings.store_url)
+    database = await Database.connect(url, name="seed", max_size=1)
+    try:
+        async with database.transaction(service()) as tx:
+            # A loaded machine may take longer for a thousand people than a request may.
+            await tx.connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            await tx.run(_LOCK)
+            if not await _is_needed(tx, users, number, into_existing):
+                return False
+            parameters = {
+                "seed.number": str(number),
+                "seed.users": str(users),
+                "seed.password_hash": hashed,
+                "seed.store_provider": store.provider,
+                "seed.store_bucket": store.bucket or "",
+            }
+            await tx.many(_PARAMETERS, list(parameters), list(parameters.values()))
+            for file in sorted(FOLDER.glob("*.sql")):
+                await tx.connection.execute(file.read_text(encoding="utf-8"), timeout=_FILE_TIMEOUT_S)
+            for row in await tx.many(_HANDOUTS):
+                await store.put(row["storage_key"], row["body"].encode())
+    finally:
+        await database.close()
+    return True
+
+
+async def _is_needed(tx: Tx, users: int, number: int, into_existing: bool) -> bool:
+    found = await tx.value(_FOUND)
+    if found is not None:
+        there = orjson.loads(found)
+        if there == {"number": number, "users": users}:
+            return False
+        raise ServiceFault(
+            "seed",
+            f"finds seed {there['number']} with {there['users']} people here already",
+            "Name another folder with --data, or an empty database.",
+        )
+    strangers = await tx.one(_STRANGERS)
+    assert strangers is not None
+    if not into_existing and (strangers["users"] or strangers["contents"]):
+        raise ServiceFault(
+            "seed",
+            f"finds {strangers['users']} users and {strangers['contents']} titles that it did not make",
+            "Seed an empty installation (--data DIR), or say --into-existing to add to this one.",
+        )
+    return True

@@ -33,6 +33,11 @@ def _statement(name: str, purpose: str, sql: str) -> Statement:
 
 
 _LOCK = _statement("seed_lock", "One seed at a time.", "SELECT pg_advisory_xact_lock(hashtext('penstock seed'))")
+_IS_OWNER = _statement(
+    "seed_is_owner",
+    "Whether this login owns the tables: the files ANALYZE them, without which a thousand people take minutes.",
+    "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'users'::regclass",
+)
 _FOUND = _statement("seed_found", "Which seed is in here.", "SELECT value::text FROM system_config WHERE key = 'seed'")
 _STRANGERS = _statement(
     "seed_strangers",
@@ -96,6 +101,8 @@ async def seed(settings: Settings, *, users: int, number: int, password: str, in
         async with database.transaction(service()) as tx:
             # A loaded machine may take longer for a thousand people than a request may.
             await tx.connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            if not await tx.value(_IS_OWNER):
+                raise ServiceFault("seed", "needs the schema's owner", "Name it in PENSTOCK_OWNER_DATABASE_URL.")
             await tx.run(_LOCK)
             if not await _is_needed(tx, users, number, into_existing):
                 return False

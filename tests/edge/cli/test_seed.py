@@ -218,6 +218,17 @@ async def test_what_cannot_be_is_refused_before_anything(run: Run, admin: Connec
     assert await counts(admin) == before
 
 
+async def test_a_login_that_does_not_own_the_tables_is_told_which_does(
+    run: Run, admin: Connection[Row], database_urls: TestDatabase
+) -> None:
+    before = await counts(admin)
+    plain = TestDatabase(database_urls.app_url, database_urls.app_url, database_urls.admin_url)
+    refused = await run(into=plain)
+    assert isinstance(refused.exception, ServiceFault)
+    assert "PENSTOCK_OWNER_DATABASE_URL" in str(refused.exception)
+    assert await counts(admin) == before
+
+
 async def test_carol_comes_in_and_finds_her_own(run: Run, admin: Connection[Row], database: Database) -> None:
     assert (await run("--password", "correct horse")).exit_code == 0
     carol = await admin.fetchval("SELECT id FROM users WHERE email = 'carol@example.com'")

@@ -65,7 +65,7 @@ INSERT INTO verifications (id, user_id, identifier, purpose, token_digest, expir
 SELECT pg_temp.sid('verification:' || n), id, handle || '@example.com', 'email', pg_temp.secret('verification:' || n), pg_temp.ago(0), pg_temp.ago(1)
 FROM people WHERE n % 20 = 19 OR n = 3;
 INSERT INTO api_keys (id, user_id, key_hash, prefix, name, scopes, expires_at, created_at)
-SELECT pg_temp.sid('key:' || n), id, pg_temp.secret('key:' || n), 'seed' || n, 'Nightly export', ARRAY['read'], pg_temp.ago(-90), pg_temp.ago(20) FROM people WHERE n <= 2;
+SELECT pg_temp.sid('key:' || n), id, pg_temp.secret('key:' || n), 'seed' || n, 'Nightly export', ARRAY['*:read'], pg_temp.ago(-90), pg_temp.ago(20) FROM people WHERE n <= 2;
 INSERT INTO online_sessions (id, user_id, session_id, ip_address, user_agent, last_activity_at, created_at)
 SELECT pg_temp.sid('online:' || n), id, 'seed-' || pg_temp.sid('online:' || n), ('192.0.2.' || n % 250)::inet, 'Firefox on Linux', pg_temp.ago(0), pg_temp.ago(1)
 FROM people WHERE n <= 3 OR n % 25 = 0;

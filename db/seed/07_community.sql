@@ -47,3 +47,11 @@ INSERT INTO help_requests (id, user_id, subject, message, user_type, status, cre
 SELECT pg_temp.sid('help:' || n), id, 'No sound in lesson two', 'The picture moves and I hear nothing.', CASE role WHEN 'teacher' THEN 'Teacher' ELSE 'Student' END::help_request_user_type, 'Pending', pg_temp.ago(6) FROM people WHERE n = 3 OR n % 60 = 0;
 UPDATE help_requests SET status = 'InProgress', response = 'Which browser do you use?' WHERE id = pg_temp.sid('help:3');
 INSERT INTO help_request_messages (id, help_request_id, author_id, is_staff, message, created_at) SELECT pg_temp.sid('help_message:3'), pg_temp.sid('help:3'), id, false, 'Firefox, and now it works.', pg_temp.ago(5) FROM people WHERE n = 3;
+INSERT INTO blog_comment_upvotes (id, comment_id, user_id, created_at)
+SELECT pg_temp.sid(format('upvote:%s:%s', c.id, p.n)), c.id, p.id, pg_temp.ago(3) FROM blog_comments c JOIN people p ON p.n BETWEEN 1 AND 5 AND p.id <> c.author_id WHERE c.parent_id IS NULL AND pg_temp.pick(format('upvotes:%s:%s', c.id, p.n), 3) = 0;
+INSERT INTO media_reviews (id, media_item_id, user_id, title, body, created_at)
+SELECT pg_temp.sid('review:' || n), pg_temp.sid('tmdb:' || (ARRAY[550, 278, 1396])[1 + n % 3]), id, 'Again', 'Better the second time, and longer than I remembered.', greatest(joined_at, pg_temp.ago(30)) FROM people WHERE n <= 3 OR n % 20 = 0;
+INSERT INTO collections (id, user_id, family_id, title, description, is_public, created_at)
+SELECT pg_temp.sid('collection:' || n), id, CASE n WHEN 1 THEN pg_temp.sid('family:1') END, CASE n WHEN 1 THEN 'For Sundays' ELSE 'To see once more' END, 'Nothing under two hours.', n = 2, pg_temp.ago(20) FROM people WHERE n <= 2;
+INSERT INTO collection_items (id, collection_id, media_item_id, position, created_at)
+SELECT pg_temp.sid(format('collected:%s:%s', p.n, m.tmdb)), pg_temp.sid('collection:' || p.n), pg_temp.sid('tmdb:' || m.tmdb), m.k, pg_temp.ago(19) FROM people p CROSS JOIN (VALUES (550, 0), (278, 1), (1396, 2)) AS m (tmdb, k) WHERE p.n <= 2;

@@ -57,6 +57,7 @@ BY_TRIGGER = {
     "users",
     "tenants",
     "help_request_messages",
+    "notifications",
 }
 TABLES = """
 SELECT c.relname AS name,

@@ -124,7 +124,7 @@ def migrate(data: Data = None) -> None:
 
 @app.command()
 def seed(
-    users: Annotated[int, typer.Option("--users", min=10, max=100_000, help="How many people.")] = 1000,
+    users: Annotated[int, typer.Option("--users", min=10, max=5000, help="How many people.")] = 1000,
     number: Annotated[
         int, typer.Option("--seed", min=0, max=2**31 - 1, help="The same number gives the same rows.")
     ] = 1,

@@ -18,7 +18,7 @@ import msgspec
 
 from core.database import Database, Tx
 from core.domain.context import Command, Context, Handler
-from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
+from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SHOWN_ONCE, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
 
@@ -68,13 +68,14 @@ class Commands:
         self.known: Mapping[str, Command] = commands
 
     def find(self, name: str, viewer: Viewer) -> Command:
-        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN."""
+        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN, OUT_OF_SCOPE."""
         command = self.known.get(name)
         if command is None:
             meant = get_close_matches(name[:63], self.known, n=1)
             raise Refusal(UNKNOWN_COMMAND, hint=f"Perhaps you meant {meant[0]}." if meant else None)
         if viewer.role not in command.roles:
             raise Refusal(SIGN_IN_NEEDED if viewer.user_id is None else FORBIDDEN)
+        viewer.check_scope("rpc", name)
         return command
 
     async def run(
@@ -111,21 +112,25 @@ class Commands:
             if kept is not None:
                 if (kept["command"], kept["request_hash"]) != (name, request_hash):
                     raise Refusal(KEY_REUSED)
+                if command.shows_secret:
+                    raise Refusal(SHOWN_ONCE)
                 return Done(kept["answer"], is_replay=True)
             body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
-            await tx.run(SQL["key_insert"], key, name, request_hash, body)
+            await tx.run(SQL["key_insert"], key, name, request_hash, b"" if command.shows_secret else body)
         return Done(body)
+
+
+@asynccontextmanager
+async def acting_as_service(tx: Tx) -> AsyncIterator[None]:
+    """The product's own right for what a command has decided and the person could not write themselves.
+
+    Whoever acts is still named in what is audited. An error within ends the transaction, and the right with it.
+    """
+    was = await tx.value(SQL["service_begin"])
+    yield
+    await tx.run(SQL["service_end"], was)
 
 
 async def emit(tx: Tx, topic: str, subject: str, payload: object) -> None:
     """Writes an effect of the command under way; it leaves the database when `tx` commits."""
     await tx.run(SQL["outbox_insert"], topic, subject, msgspec.json.encode(payload).decode())
-
-
-@asynccontextmanager
-async def as_product(tx: Tx) -> AsyncIterator[None]:
-    """Within it the command writes what row-level security leaves to the product alone: only after it decided that it may."""
-    was = await tx.value(SQL["product_begin"])
-    yield
-    # Not in a `finally`: what is raised ends the transaction, and the setting with it.
-    await tx.run(SQL["product_end"], was)

@@ -19,10 +19,10 @@ DELETE FROM idempotency_keys WHERE user_id IS NOT DISTINCT FROM app_user_id() AN
 -- An effect that is delivered after this transaction commits, and only then.
 INSERT INTO outbox (topic, subject, payload) VALUES ($1, $2, $3::text::jsonb);
 
--- name: product_begin value
--- Row-level security sees the product itself from here on; who it saw before.
+-- name: service_begin value
+-- Takes the product's part for the next statements; answers whose it was before.
 SELECT act_as_service();
 
--- name: product_end none
--- Row-level security sees again who it saw before.
+-- name: service_end none
+-- Gives the part back.
 SELECT act_as($1);

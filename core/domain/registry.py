@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, identity, media, playback
+from core.domain import catalog, commerce, community, identity, learning, media, platform, playback
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -11,4 +11,7 @@ CONTEXTS: tuple[Context, ...] = (
     media.CONTEXT,
     commerce.CONTEXT,
     playback.CONTEXT,
+    learning.CONTEXT,
+    platform.CONTEXT,
+    community.CONTEXT,
 )

@@ -26,6 +26,7 @@ CREATE TABLE users (
     last_login       timestamptz,
     login_attempts   integer NOT NULL DEFAULT 0,
     locked_until     timestamptz,
+    deleted_at       timestamptz,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT users__ban_expiry_needs_ban CHECK (banned OR ban_expires IS NULL)
@@ -36,6 +37,7 @@ CREATE INDEX users_role_idx ON users (role);
 CREATE INDEX users_status_idx ON users (status);
 CREATE INDEX users_email_verified_idx ON users (email) WHERE email_verified;
 COMMENT ON INDEX users__email_unique IS 'One account per mailbox, however it is capitalised.';
+COMMENT ON COLUMN users.deleted_at IS 'When the person was erased: what must stay (orders, points, posts) stays under a name that says nothing.';
 COMMENT ON COLUMN users.role IS 'Platform role; a role inside one tenant is on memberships.';
 CREATE TRIGGER users_touch BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 

@@ -1,6 +1,6 @@
 -- Proving who one is, and what is remembered of it.
 
-CREATE TYPE verification_purpose AS ENUM ('email', 'email_change', 'password_reset', 'magic_link', 'phone');
+CREATE TYPE verification_purpose AS ENUM ('email', 'email_change', 'password_reset', 'magic_link', 'phone', 'auth_code');
 
 CREATE TABLE verifications (
     id           uuid PRIMARY KEY DEFAULT uuid7(),
@@ -20,7 +20,7 @@ CREATE INDEX verifications_identifier_idx ON verifications (identifier);
 CREATE UNIQUE INDEX verifications__one_open ON verifications (purpose, lower(identifier)) WHERE used_at IS NULL;
 COMMENT ON TABLE verifications IS 'Every secret that is mailed, by purpose; of the secret only its SHA-256.';
 COMMENT ON INDEX verifications__one_open IS 'A newer mail makes the older one worthless: its row is replaced.';
-COMMENT ON COLUMN verifications.new_value IS 'The address or number that email_change and phone are about to confirm.';
+COMMENT ON COLUMN verifications.new_value IS 'The address or number that email_change and phone are about to confirm; of an auth_code the challenge it answers.';
 SELECT admit('verifications', '@service');
 
 CREATE TABLE api_keys (
@@ -38,7 +38,7 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys__expires_after_start CHECK (expires_at > created_at)
 );
 COMMENT ON COLUMN api_keys.key_hash IS 'SHA-256 of the key, which is shown once; prefix is the part that people may recognise it by.';
-SELECT admit('api_keys', 'user_id = @user OR @staff');
+SELECT admit('api_keys', 'user_id = @user OR @staff', 'user_id = @user OR @staff', 'user_id = @user');
 
 CREATE TABLE login_history (
     id             uuid PRIMARY KEY DEFAULT uuid7(),

@@ -190,7 +190,9 @@ class Gate:
     async def _admit(self, access: Access) -> SignedIn:
         assert access.user_id is not None
         assert access.session_id is not None
-        known = await self._look_up(access.session_id, access.user_id)
+        known: _Known | None = self._known.get(access.session_id)
+        if known is None or known.user_id != access.user_id or not self._is_fresh(known):
+            known = await self._look_up(access.session_id, access.user_id)
         platform_role = access.platform_role
         if known is not None:
             refusal = check_standing(known.standing, self._clock())

@@ -26,6 +26,7 @@ ISSUER = "penstock"
 AUDIENCE = "authenticated"
 ALGORITHMS = ("HS256",)
 PURPOSE = b"penstock access token"
+STATE_PURPOSE = b"penstock sign-in state"
 LIFETIME = timedelta(hours=1)
 LEEWAY_S = 5
 MAX_TOKEN_CHARS = 8192
@@ -58,6 +59,7 @@ class AccessKeys:
     def __init__(self, ring: KeyRing, *, remembered: int = REMEMBERED_TOKENS) -> None:
         self._newest = ring.newest.id
         self._keys = {key.id: _derive(key) for key in ring.keys}
+        self._state_keys = {key.id: hmac.digest(key.secret, STATE_PURPOSE, "sha256") for key in ring.keys}
         self._remembered = remembered
         self._verified: dict[str, Access] = {}
 
@@ -72,6 +74,7 @@ class AccessKeys:
         user_metadata: Mapping[str, object],
         now: datetime,
         session_expires_at: datetime | None = None,
+        impersonated_by: UUID | None = None,
     ) -> tuple[str, Access]:
         """An access token of LIFETIME, shorter when its session ends sooner, and what it says."""
         issued_at_s = int(now.timestamp())
@@ -97,6 +100,8 @@ class AccessKeys:
             "iat": issued_at_s,
             "exp": expires_at_s,
         }
+        if impersonated_by is not None:
+            claims["impersonated_by"] = str(impersonated_by)
         return self._sign(claims), _read(claims)
 
     def anon_key(self) -> str:
@@ -126,6 +131,23 @@ class AccessKeys:
             raise Refusal(ACCESS_TOKEN_EXPIRED)
         return access
 
+    def seal(self, body: bytes) -> str:
+        """`body` signed, for somebody else to carry; they can read it. No access token: its purpose is in what is signed."""
+        signature = hmac.digest(self._state_keys[self._newest], body, "sha256")
+        return ".".join((self._newest, _text(body), _text(signature)))
+
+    def unseal(self, text: str) -> bytes | None:
+        """What was sealed here; None for anything else."""
+        key_id, _, rest = text.partition(".")
+        body, _, signature = rest.partition(".")
+        key = self._state_keys.get(key_id)
+        try:
+            raw = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+            given = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+        except ValueError:
+            return None
+        return raw if key is not None and hmac.compare_digest(hmac.digest(key, raw, "sha256"), given) else None
+
     def _api_key(self, role: Literal["anon", "service_role"]) -> str:
         since_s, until_s = int(API_KEYS_SINCE.timestamp()), int(API_KEYS_UNTIL.timestamp())
         return self._sign({"iss": ISSUER, "role": role, "iat": since_s, "exp": until_s})
@@ -154,6 +176,10 @@ class AccessKeys:
 
 def _derive(key: Key) -> OctKey:
     return OctKey.import_key(hmac.digest(key.secret, PURPOSE, "sha256"))
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _is_canonical(token: str) -> bool:

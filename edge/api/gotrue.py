@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import wraps
-from typing import TypeVar
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 import orjson
@@ -23,11 +24,17 @@ from core.errors import (
     BAD_JSON,
     BAD_QUERY,
     BAD_REFRESH_TOKEN,
+    BAD_VERIFICATION,
     BANNED,
     BODY_TOO_LARGE,
     CONFLICT,
+    EMAIL_NOT_VERIFIED,
     EMAIL_TAKEN,
     INVALID_CREDENTIALS,
+    NOT_PLATFORM_ADMIN,
+    PROVIDER_EMAIL_UNPROVEN,
+    PROVIDER_FAILED,
+    PROVIDER_UNKNOWN,
     SIGN_IN_NEEDED,
     TIMEOUT,
     TOO_MANY_TRIES,
@@ -46,6 +53,7 @@ _REASONS: Mapping[str, str] = {
     "session_ended": "session_not_found",
     "session_expired": "session_expired",
     "refresh_token_reused": "refresh_token_already_used",
+    "bad_code_verifier": "bad_code_verifier",
 }
 _ERROR_CODES: Mapping[Code, str] = {
     BAD_JSON: "bad_json",
@@ -61,14 +69,19 @@ _ERROR_CODES: Mapping[Code, str] = {
     WEAK_PASSWORD: "weak_password",
     BAD_REFRESH_TOKEN: "refresh_token_not_found",
     TOO_MANY_TRIES: "over_request_rate_limit",
+    EMAIL_NOT_VERIFIED: "email_not_confirmed",
+    BAD_VERIFICATION: "otp_expired",
+    PROVIDER_UNKNOWN: "validation_failed",
+    PROVIDER_FAILED: "bad_oauth_callback",
+    PROVIDER_EMAIL_UNPROVEN: "provider_email_needs_verification",
+    NOT_PLATFORM_ADMIN: "not_admin",
     CONFLICT: "conflict",
     TIMEOUT: "request_timeout",
 }
 
-SETTINGS: Mapping[str, object] = {
+SETTINGS: Mapping[str, Any] = {
     "external": {"email": True, "phone": False, "anonymous_users": False},
     "disable_signup": False,
-    "mailer_autoconfirm": True,
     "phone_autoconfirm": False,
     "sms_provider": "",
     "saml_enabled": False,
@@ -104,6 +117,35 @@ class RefreshBody(msgspec.Struct):
     """POST /token?grant_type=refresh_token"""
 
     refresh_token: str | None = None
+
+
+class CodeBody(msgspec.Struct):
+    """POST /token?grant_type=pkce"""
+
+    auth_code: str | None = None
+    code_verifier: str | None = None
+
+
+class VerifyBody(msgspec.Struct):
+    """POST /verify; `token_hash` and `token` are the same mailed secret."""
+
+    type: str | None = None
+    token_hash: str | None = None
+    token: str | None = None
+
+
+class MailBody(msgspec.Struct):
+    """POST /recover, /resend, /otp and /magiclink"""
+
+    email: str | None = None
+    type: str | None = None
+    phone: str | None = None
+
+
+class VisitBody(msgspec.Struct):
+    """POST /admin/users/{user_id}/impersonate"""
+
+    reason: str | None = None
 
 
 class UserBody(msgspec.Struct):
@@ -208,6 +250,13 @@ def user_json(person: Person) -> dict[str, object]:
         "updated_at": _time(person.updated_at),
         "is_anonymous": False,
     }
+
+
+def stranger_json(email: str, name: str, now: datetime) -> dict[str, object]:
+    """The answer to a sign-up whose address has an account already: like any other's, of a person who is not there."""
+    id_ = uuid4()
+    login = Login(uuid4(), "credential", str(id_), now, now)
+    return user_json(Person(id_, name, email, False, "user", None, now, now, (login,)))
 
 
 def providers_of(person: Person) -> list[str]:

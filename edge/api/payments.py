@@ -15,14 +15,14 @@ import structlog
 from aiohttp import web
 
 from core.database import Database, Tx
-from core.domain.commands import Outside, as_product
+from core.domain.commands import Outside, acting_as_service
 from core.domain.commerce.orders import SQL as ORDER_SQL
 from core.domain.commerce.payments import SQL as PAYMENT_SQL
 from core.domain.commerce.payments import PaymentOpened, PayOrder, end_try, settle
 from core.domain.commerce.refunds import SQL as REFUND_SQL
 from core.domain.commerce.refunds import Refunded, RefundPayment, fail_refund, settle_refund
 from core.domain.pricing import round_amount
-from core.errors import NOT_FOUND, PROVIDER_CLOSED, PROVIDER_FAILED, Refusal
+from core.errors import NOT_FOUND, PAYMENT_PROVIDER_CLOSED, PAYMENT_PROVIDER_FAILED, Refusal
 from core.viewer import Viewer, service
 from edge.api.bodies import MAX_JSON_BYTES, read_body
 from edge.api.stripe_gateway import Event, StripeGateway, amount_from, refund_status
@@ -40,10 +40,10 @@ class Pages:
     def check(self, asked: msgspec.Struct) -> Refusal | None:
         """Stripe is set up, where it is asked for."""
         assert isinstance(asked, PayOrder)
-        return Refusal(PROVIDER_CLOSED) if asked.provider == "stripe" and self._gateway is None else None
+        return Refusal(PAYMENT_PROVIDER_CLOSED) if asked.provider == "stripe" and self._gateway is None else None
 
     async def finish(self, viewer: Viewer, asked: msgspec.Struct, answer: msgspec.Struct) -> PaymentOpened:
-        """The page of an open payment. Raises Refusal PROVIDER_FAILED."""
+        """The page of an open payment. Raises Refusal PAYMENT_PROVIDER_FAILED."""
         assert isinstance(asked, PayOrder)
         assert isinstance(answer, PaymentOpened)
         if answer.provider != "stripe":
@@ -61,7 +61,7 @@ class Pages:
             if page.status == "expired":
                 async with self._database.transaction(service(viewer.tenant_id)) as tx:
                     await end_try(tx, answer.payment_id, "CANCELLED", "the page expired")
-                raise Refusal(PROVIDER_FAILED, "The page has expired.", hint="Ask again for a new one.")
+                raise Refusal(PAYMENT_PROVIDER_FAILED, "The page has expired.", hint="Ask again for a new one.")
             return msgspec.structs.replace(answer, pay_url=page.url)
         page = await self._gateway.open_page(
             [(line["title"] or line["item_type"], line["price"]) for line in lines],
@@ -88,12 +88,15 @@ class Refunds:
         return None
 
     async def finish(self, viewer: Viewer, asked: msgspec.Struct, answer: msgspec.Struct) -> Refunded:
-        """A refund that is on its way is sent to Stripe, under a key that it does once. Raises Refusal PROVIDER_CLOSED, PROVIDER_FAILED."""
+        """A refund that is on its way is sent to Stripe, under a key that it does once.
+
+        Raises Refusal PAYMENT_PROVIDER_CLOSED, PAYMENT_PROVIDER_FAILED.
+        """
         assert isinstance(answer, Refunded)
         if answer.status != "PENDING":
             return answer
         if self._gateway is None:
-            raise Refusal(PROVIDER_CLOSED, hint="It goes on when Stripe is set up again.")
+            raise Refusal(PAYMENT_PROVIDER_CLOSED, hint="It goes on when Stripe is set up again.")
         tenant = service(viewer.tenant_id)
         async with self._database.transaction(tenant) as tx:
             refund = await tx.one(REFUND_SQL["refund_get"], answer.refund_id)
@@ -105,7 +108,7 @@ class Refunds:
             metadata={"tenant_id": str(viewer.tenant_id), "refund_id": str(answer.refund_id)},
             key=f"refund-{answer.refund_id}",
         )
-        async with self._database.transaction(tenant) as tx, as_product(tx):
+        async with self._database.transaction(tenant) as tx, acting_as_service(tx):
             if returned.status == "succeeded":
                 return await settle_refund(tx, answer.refund_id, str(returned.id), datetime.now(UTC))
             if returned.status == "failed":

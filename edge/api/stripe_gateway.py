@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from core.domain.pricing import digits_of
-from core.errors import BAD_SIGNATURE, PROVIDER_FAILED, Refusal
+from core.errors import BAD_SIGNATURE, PAYMENT_PROVIDER_FAILED, Refusal
 from core.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ _WITH_HUNDREDTHS = {"ISK", "UGX"}
 
 
 def stripe_amount(amount: Decimal, currency: str) -> int:
-    """`amount` in the unit in which Stripe takes `currency`. Raises Refusal PROVIDER_FAILED for what it cannot take."""
+    """`amount` in the unit in which Stripe takes `currency`. Raises Refusal PAYMENT_PROVIDER_FAILED for what it cannot take."""
     digits = 0 if currency in _WITHOUT_PARTS else 2 if currency in _WITH_HUNDREDTHS else digits_of(currency)
     units = amount.scaleb(digits)
     if units != units.to_integral_value() or (digits == 3 and units % 10):
-        raise Refusal(PROVIDER_FAILED, f"Stripe does not take {amount} {currency}.")
+        raise Refusal(PAYMENT_PROVIDER_FAILED, f"Stripe does not take {amount} {currency}.")
     return int(units)
 
 
@@ -75,7 +75,7 @@ class Event:
 
 
 class StripeGateway:
-    """One account at Stripe. Raises Refusal PROVIDER_FAILED where it cannot be reached or does not do what is asked."""
+    """One account at Stripe. Raises Refusal PAYMENT_PROVIDER_FAILED where it cannot be reached or does not do what is asked."""
 
     def __init__(self, key: str, webhook_secret: str, url: str | None = None) -> None:
         try:
@@ -167,7 +167,7 @@ class StripeGateway:
 
     def _failed(self, error: stripe.StripeError) -> Refusal:
         # Its message may name keys and accounts: only the kind of failure is told.
-        return Refusal(PROVIDER_FAILED, details=type(error).__name__, retry_after_s=5)
+        return Refusal(PAYMENT_PROVIDER_FAILED, details=type(error).__name__, retry_after_s=5)
 
 
 def _event_of(said: Any) -> Event:

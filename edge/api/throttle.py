@@ -31,6 +31,9 @@ class Limit:
 PER_EMAIL = Limit(10, 300)
 # A school or an office is one address: one try a second is room for its mistakes, and useless to a guesser.
 PER_ADDRESS = Limit(300, 300)
+# A mailbox is not filled for somebody else's fun, and a network does not mail the whole town.
+MAILS_PER_EMAIL = Limit(5, 3600)
+MAILS_PER_ADDRESS = Limit(60, 3600)
 
 # One key each, so that it runs on a cluster; counted and bounded in one step, so that parallel tries are all seen.
 _COUNT = """
@@ -65,6 +68,17 @@ class Throttle:
                 await self._count(_key("address", network_of(address)), self._per_address)
             if email:
                 await self._count(_key("email", email.lower()), self._per_email)
+        except RedisDown as error:
+            log.warning("throttle_without_redis", error=str(error))
+            return False
+        return True
+
+    async def admit_mail(self, *, address: str | None, email: str) -> bool:
+        """Counts one wish for a mail, likewise; known addresses and unknown ones alike. Raises Refusal TOO_MANY_TRIES."""
+        try:
+            if address:
+                await self._count(_key("mails-from", network_of(address)), MAILS_PER_ADDRESS)
+            await self._count(_key("mails-to", email.lower()), MAILS_PER_EMAIL)
         except RedisDown as error:
             log.warning("throttle_without_redis", error=str(error))
             return False

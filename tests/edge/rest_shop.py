@@ -113,20 +113,21 @@ async def _run(url: str, sql: str) -> None:
 @pytest.fixture
 async def shop(shop_database: TestDatabase) -> AsyncIterator[Shop]:
     """A guest at the door of the shop that all tests share."""
-    async with _open(shop_database) as opened:
-        yield opened
+    async with opened(shop_database) as one:
+        yield one
 
 
 @pytest.fixture
 async def own_shop(database_urls: TestDatabase) -> AsyncIterator[Shop]:
     """A shop of the test's own, to change."""
     await _run(database_urls.admin_url, SHOP_SQL)
-    async with _open(database_urls) as opened:
-        yield opened
+    async with opened(database_urls) as one:
+        yield one
 
 
 @asynccontextmanager
-async def _open(urls: TestDatabase) -> AsyncIterator[Shop]:
+async def opened(urls: TestDatabase) -> AsyncIterator[Shop]:
+    """The API on a shop's database, asked by a guest at first."""
     database = await Database.connect(urls.app_url, name="test", max_size=2)
     source = SchemaSource(database, WITH_SPECIMENS)
 
@@ -137,7 +138,11 @@ async def _open(urls: TestDatabase) -> AsyncIterator[Shop]:
     face = app[REST] = RestFace(database, source, viewer_of)
     app.add_routes(RpcFace(Commands(database, WITH_SPECIMENS), viewer_of).routes())
     app.add_routes(routes(face))
-    async with TestClient(TestServer(app)) as client:
-        made = Shop(client, database, source, urls.admin_url, face)
-        yield made
-    await database.close()
+    # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
+        patient.setattr("core.patience.SUSPECT_S", 30.0)
+        async with TestClient(TestServer(app)) as client:
+            made = Shop(client, database, source, urls.admin_url, face)
+            yield made
+        await database.close()

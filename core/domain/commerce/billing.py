@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.commands import as_product
+from core.domain.commands import acting_as_service
 from core.domain.commerce.cart import buyer_of
 from core.queries import load
 from core.viewer import Viewer
@@ -56,7 +56,7 @@ class AddressSaved(msgspec.Struct, frozen=True):
 
 
 async def save_address(tx: Tx, person: UUID, address: BillingAddress) -> None:
-    """Makes or replaces the address of a person. Runs within `as_product`, or as that person."""
+    """Makes or replaces the address of a person. Runs within `acting_as_service`, or as that person."""
     await tx.run(
         SQL["address_save"],
         person,
@@ -79,6 +79,6 @@ async def save_address(tx: Tx, person: UUID, address: BillingAddress) -> None:
 async def do_save_billing_address(tx: Tx, viewer: Viewer, asked: SaveBillingAddress, _: datetime) -> AddressSaved:
     """Raises Refusal SIGN_IN_NEEDED."""
     person = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         await save_address(tx, person, asked.billing_address)
     return AddressSaved(asked.billing_address)

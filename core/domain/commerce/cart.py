@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import as_product
+from core.domain.commands import acting_as_service
 from core.domain.pricing import round_amount
 from core.errors import ALREADY_OWNED, CURRENCY_MIXED, NOT_FOR_SALE, NOT_FOUND, SIGN_IN_NEEDED, Refusal, bad_field
 from core.queries import load
@@ -178,7 +178,7 @@ async def do_add_to_cart(tx: Tx, viewer: Viewer, asked: AddToCart, now: datetime
         raise offer
     if await tx.value(SQL["has_already"], buyer, asked.item_type, asked.item_id, now):
         raise Refusal(ALREADY_OWNED)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         line = (cart_id, asked.item_type, asked.item_id, period, offer.price, offer.currency, now)
         await tx.value(SQL["cart_item_put"], *line)
     return await read_cart(tx, buyer, now)
@@ -187,7 +187,7 @@ async def do_add_to_cart(tx: Tx, viewer: Viewer, asked: AddToCart, now: datetime
 async def do_remove_from_cart(tx: Tx, viewer: Viewer, asked: RemoveFromCart, now: datetime) -> Cart:
     """Raises Refusal SIGN_IN_NEEDED, NOT_FOUND."""
     buyer = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         if not await tx.run(SQL["cart_item_drop"], buyer, asked.cart_item_id):
             raise Refusal(NOT_FOUND)
     return await read_cart(tx, buyer, now)

@@ -1,6 +1,6 @@
 """Giving out what was paid for, and taking it back: library, courses, subscriptions. Each is written with the money that moves it.
 
-All of it runs within `as_product`, with the order locked.
+All of it runs within `acting_as_service`, with the order locked.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import as_product, emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import SQL as CART_SQL
 from core.domain.commerce.cart import BillingPeriod, Cart, CartLine, ItemType, buyer_of, read_cart
 from core.domain.commerce.fulfilment import fulfil
@@ -91,7 +91,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 async def place(tx: Tx, buyer: UUID, lines: Sequence[CartLine], currency: str, now: datetime) -> UUID:
-    """A new order of these lines at their prices of now; paid at once when they cost nothing. Runs within `as_product`."""
+    """A new order of these lines at their prices of now; paid at once when they cost nothing. Runs within `acting_as_service`."""
     priced = [(line, line.price_now) for line in lines if line.price_now is not None]
     total = sum((price for _, price in priced), Decimal(0))
     order_id: UUID = await tx.value(SQL["order_insert"], buyer, total, currency, now)
@@ -134,7 +134,7 @@ async def do_checkout(tx: Tx, viewer: Viewer, asked: Checkout, now: datetime) ->
     if refusal := check_cart(cart, asked.expected_total):
         raise refusal
     assert cart.currency is not None
-    async with as_product(tx):
+    async with acting_as_service(tx):
         order_id = await place(tx, buyer, cart.items, cart.currency, now)
         await tx.run(CART_SQL["cart_empty"], buyer)
         return await read_order(tx, order_id)
@@ -143,7 +143,7 @@ async def do_checkout(tx: Tx, viewer: Viewer, asked: Checkout, now: datetime) ->
 async def do_cancel_order(tx: Tx, viewer: Viewer, asked: CancelOrder, now: datetime) -> Order:
     """Raises Refusal SIGN_IN_NEEDED, NOT_FOUND, ORDER_CLOSED."""
     buyer = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         row = await tx.one(SQL["order_lock"], asked.order_id)
         if refusal := check_order_of(row, buyer):
             raise refusal

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.commands import as_product, emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import buyer_of
 from core.domain.commerce.payments import Method
 from core.domain.pricing import check_amount, round_amount
@@ -134,7 +134,7 @@ class Payout(msgspec.Struct, frozen=True):
 async def do_refer_person(tx: Tx, viewer: Viewer, asked: ReferPerson, now: datetime) -> Referral:
     """Raises Refusal SIGN_IN_NEEDED, CONFLICT. Whether the address has an account is not looked at: the answer would tell."""
     person = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         made = await tx.value(SQL["referral_insert"], person, asked.email, now)
         if made is not None:
             return Referral(made, "pending")
@@ -187,7 +187,7 @@ async def do_earnings(tx: Tx, viewer: Viewer, _: Earnings, now: datetime) -> Ear
     """Raises Refusal SIGN_IN_NEEDED."""
     person = buyer_of(viewer)
     # The orders are their buyers'; a teacher sees the sums alone.
-    async with as_product(tx):
+    async with acting_as_service(tx):
         return Earned(await _balances(tx, person))
 
 
@@ -195,7 +195,7 @@ async def do_add_payout(tx: Tx, _: Viewer, asked: AddPayout, now: datetime) -> P
     """Raises Refusal PAYOUT_TOO_LARGE, STILL_REFERENCED or about a field."""
     if refusal := check_paid_out(asked.amount, asked.currency):
         raise refusal
-    async with as_product(tx):
+    async with acting_as_service(tx):
         await tx.value(SQL["payee_lock"], asked.user_id)
         if refusal := check_payout(asked.amount, asked.currency, await _balances(tx, asked.user_id)):
             raise refusal
@@ -205,7 +205,7 @@ async def do_add_payout(tx: Tx, _: Viewer, asked: AddPayout, now: datetime) -> P
 
 async def do_move_payout(tx: Tx, _: Viewer, asked: MovePayout, now: datetime) -> Payout:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE, PAYOUT_TOO_LARGE."""
-    async with as_product(tx):
+    async with acting_as_service(tx):
         payout = await _payout(tx, asked.payout_id)
         if payout.status == asked.status:
             return payout

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import as_product, emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.billing import BillingAddress, save_address
 from core.domain.commerce.cart import buyer_of
 from core.domain.commerce.fulfilment import fulfil
@@ -122,7 +122,7 @@ async def do_pay_order(tx: Tx, viewer: Viewer, asked: PayOrder, now: datetime) -
     buyer = buyer_of(viewer)
     if refusal := check_return_url(asked.provider, asked.return_url):
         raise refusal
-    async with as_product(tx):
+    async with acting_as_service(tx):
         order = await tx.one(ORDER_SQL["order_lock"], asked.order_id)
         if refusal := check_order_of(order, buyer):
             raise refusal
@@ -165,7 +165,7 @@ async def settle(
 
     Told twice, nothing happens twice. Money for an order that is closed by then, or (where the money `is_in` and cannot be
     refused) that can no longer be given out, is kept on its row and told to staff (`payment.unmatched`): it has to be given
-    back. Runs within `as_product`. Raises Refusal NOT_FOUND, AMOUNT_DIFFERS and, unless `is_in`, COURSE_FULL.
+    back. Runs within `acting_as_service`. Raises Refusal NOT_FOUND, AMOUNT_DIFFERS and, unless `is_in`, COURSE_FULL.
     """
     order, payment = await _lock(tx, payment_id)
     known = await tx.one(SQL["payment_by_transaction"], payment["provider"], transaction_id)
@@ -222,7 +222,7 @@ async def _another_try(tx: Tx, ended: Row, now: datetime) -> Row:
 async def end_try(tx: Tx, payment_id: UUID, status: Literal["FAILED", "CANCELLED"], reason: str) -> Payment:
     """No money came of a try. The order waits for another; a try that has ended already stays as it is. Raises Refusal NOT_FOUND.
 
-    Runs within `as_product`.
+    Runs within `acting_as_service`.
     """
     order, payment = await _lock(tx, payment_id)
     if payment["status"] != "INITIATED":
@@ -237,7 +237,7 @@ async def do_record_payment(tx: Tx, _: Viewer, asked: RecordPayment, now: dateti
     """Raises Refusal NOT_FOUND, CONFLICT, AMOUNT_DIFFERS, ORDER_CLOSED or about a field."""
     if not 1 <= len(asked.reference) <= 200 or not asked.reference.isprintable():
         raise bad_field("reference", "must be 1 to 200 letters")
-    async with as_product(tx):
+    async with acting_as_service(tx):
         order = await tx.one(ORDER_SQL["order_lock"], asked.order_id)
         if order is None:
             raise Refusal(NOT_FOUND)
@@ -256,7 +256,7 @@ async def do_fail_payment(tx: Tx, _: Viewer, asked: FailPayment, now: datetime) 
     """Raises Refusal NOT_FOUND, ORDER_CLOSED or about a field."""
     if not 1 <= len(asked.reason) <= 500:
         raise bad_field("reason", "must be 1 to 500 letters")
-    async with as_product(tx):
+    async with acting_as_service(tx):
         row = await tx.one(SQL["payment_get"], asked.payment_id)
         if row is None:
             raise Refusal(NOT_FOUND)

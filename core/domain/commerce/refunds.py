@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import as_product, emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.fulfilment import take_back
 from core.domain.commerce.orders import SQL as ORDER_SQL
 from core.domain.commerce.payments import SQL as PAYMENT_SQL
@@ -69,7 +69,7 @@ async def do_refund_payment(tx: Tx, viewer: Viewer, asked: RefundPayment, now: d
     """Raises Refusal NOT_FOUND, NOTHING_TO_REFUND, REFUND_TOO_LARGE or about a field."""
     if asked.reason is not None and len(asked.reason) > 500:
         raise bad_field("reason", "must be at most 500 letters")
-    async with as_product(tx):
+    async with acting_as_service(tx):
         payment = await _lock_payment(tx, asked.payment_id)
         if asked.amount is None or asked.amount.is_finite():
             on_its_way = await tx.value(SQL["refund_open_get"], asked.payment_id, asked.amount)
@@ -87,7 +87,10 @@ async def do_refund_payment(tx: Tx, viewer: Viewer, asked: RefundPayment, now: d
 
 
 async def settle_refund(tx: Tx, refund_id: UUID, provider_refund_id: str, now: datetime) -> Refunded:
-    """The money of a refund is back with the buyer. Told twice, nothing happens twice. Runs within `as_product`. Raises Refusal NOT_FOUND."""
+    """The money of a refund is back with the buyer. Told twice, nothing happens twice.
+
+    Runs within `acting_as_service`. Raises Refusal NOT_FOUND.
+    """
     refund = await _find(tx, refund_id)
     payment = await _lock_payment(tx, refund["payment_id"])
     refund = await _find(tx, refund_id)
@@ -123,7 +126,7 @@ async def _end_order(tx: Tx, payment: Row, now: datetime) -> None:
 
 
 async def fail_refund(tx: Tx, refund_id: UUID, provider_refund_id: str | None) -> Refunded:
-    """The provider could not give it back. Runs within `as_product`. Raises Refusal NOT_FOUND."""
+    """The provider could not give it back. Runs within `acting_as_service`. Raises Refusal NOT_FOUND."""
     refund = await _find(tx, refund_id)
     payment = await _lock_payment(tx, refund["payment_id"])
     refund = await _find(tx, refund_id)
@@ -135,7 +138,7 @@ async def fail_refund(tx: Tx, refund_id: UUID, provider_refund_id: str | None) -
 
 
 async def read_refund(tx: Tx, refund_id: UUID) -> Refunded:
-    """A refund that is there, with its payment and order as they are now. Runs within `as_product`."""
+    """A refund that is there, with its payment and order as they are now. Runs within `acting_as_service`."""
     refund = await _find(tx, refund_id)
     payment = await tx.one(PAYMENT_SQL["payment_get"], refund["payment_id"])
     order = await tx.one(ORDER_SQL["order_lock"], refund["order_id"])

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import as_product, emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import BillingPeriod, CartLine, buyer_of, choose_offer, offers_of
 from core.domain.commerce.orders import Order, place, read_order
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal
@@ -69,7 +69,7 @@ class Subscription(msgspec.Struct, frozen=True):
 async def do_cancel_subscription(tx: Tx, viewer: Viewer, asked: CancelSubscription, now: datetime) -> Subscription:
     """Raises Refusal SIGN_IN_NEEDED, NOT_FOUND, ILLEGAL_MOVE."""
     person = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         row = await _running(tx, asked.subscription_id, person, now)
         if asked.at_once:
             await tx.run(SQL["subscription_end"], asked.subscription_id, now)
@@ -84,7 +84,7 @@ async def do_cancel_subscription(tx: Tx, viewer: Viewer, asked: CancelSubscripti
 async def do_resume_subscription(tx: Tx, viewer: Viewer, asked: ResumeSubscription, now: datetime) -> Subscription:
     """Raises Refusal SIGN_IN_NEEDED, NOT_FOUND, ILLEGAL_MOVE."""
     person = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         row = await _running(tx, asked.subscription_id, person, now)
         if row["cancel_at_period_end"]:
             await tx.run(SQL["subscription_mark"], asked.subscription_id, False, now)
@@ -96,7 +96,7 @@ async def do_resume_subscription(tx: Tx, viewer: Viewer, asked: ResumeSubscripti
 async def do_renew_subscription(tx: Tx, viewer: Viewer, asked: RenewSubscription, now: datetime) -> Order:
     """Raises Refusal SIGN_IN_NEEDED, NOT_FOUND, ILLEGAL_MOVE, NOT_FOR_SALE. An order for it that is open already is answered again."""
     person = buyer_of(viewer)
-    async with as_product(tx):
+    async with acting_as_service(tx):
         row = await _running(tx, asked.subscription_id, person, now)
         plan_id, period = row["plan_id"], asked.billing_period
         order_id = await tx.value(SQL["renewal_open_get"], person, plan_id, period)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from core.domain.commands import as_product
+from core.domain.commands import acting_as_service
 from core.domain.commerce.payments import end_try, settle
 from core.errors import Refusal
 from core.viewer import service
@@ -28,13 +28,13 @@ ADDRESS = {
 
 async def comes_in(till: Till, payment: UUID, transaction: str, amount: str = "5", currency: str = "EUR") -> str:
     """A provider says that the money is there; the state of the order then."""
-    async with till.database.transaction(service()) as tx, as_product(tx):
+    async with till.database.transaction(service()) as tx, acting_as_service(tx):
         return (await settle(tx, payment, transaction, Decimal(amount), currency, soon())).order_status
 
 
 async def fails(till: Till, payment: UUID) -> None:
     """A provider says that no money will come."""
-    async with till.database.transaction(service()) as tx, as_product(tx):
+    async with till.database.transaction(service()) as tx, acting_as_service(tx):
         await end_try(tx, payment, "FAILED", "the card was declined")
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.domain.commands import as_product
+from core.domain.commands import acting_as_service
 from core.domain.commerce.refunds import fail_refund, settle_refund
 from core.errors import Refusal
 from core.viewer import service
@@ -147,7 +147,7 @@ async def test_a_refund_waits_for_its_provider_and_is_settled_once(till: Till) -
     payment = await till.one("SELECT id FROM payments")
     assert await till.refused(till.staff, "refund_payment", payment_id=payment["id"], amount="1") == "PS528"
     for _ in range(2):
-        async with till.database.transaction(service()) as tx, as_product(tx):
+        async with till.database.transaction(service()) as tx, acting_as_service(tx):
             settled = await settle_refund(tx, refund, "re_1", soon())
         assert (settled.status, settled.payment_status, settled.order_status) == ("SUCCESS", "REFUNDED", "REFUNDED")
     assert (await till.topics()).count("payment.refunded") == 1
@@ -155,7 +155,7 @@ async def test_a_refund_waits_for_its_provider_and_is_settled_once(till: Till) -
 
 async def test_a_refund_that_fails_can_be_tried_again(till: Till) -> None:
     refund = await stripe_refund(till)
-    async with till.database.transaction(service()) as tx, as_product(tx):
+    async with till.database.transaction(service()) as tx, acting_as_service(tx):
         assert (await fail_refund(tx, refund, "re_1")).status == "FAILED"
         assert (await settle_refund(tx, refund, "re_1", soon())).status == "FAILED"
     payment = await till.one("SELECT id, status::text FROM payments")

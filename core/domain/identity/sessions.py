@@ -1,4 +1,4 @@
-"""Identity: who a person is, how they prove it, where they are signed in.
+"""Coming and going: accounts, sessions and refresh tokens.
 
 Decides sign-up, sign-in, refresh and sign-out, on rows. Knows no HTTP, no access tokens and no hashing: it is handed a
 hash, or told which one was verified. What must outlast a refusal (a reuse detected) is returned, not raised.
@@ -6,37 +6,28 @@ hash, or told which one was verified. What must outlast a refusal (a reuse detec
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
-from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
 from core import errors
 from core.database import Row, Tx
-from core.domain.context import Context, Table
+from core.domain.identity.api_keys import SQL as _KEYS_SQL
+from core.domain.identity.api_keys import ApiKey, digest
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import load
 
-_SQL = load("core.domain", "identity.sql")
+_SQL = load("core.domain.identity", "sessions.sql")
 
 SESSION_LIFETIME = timedelta(days=30)  # without being refreshed
 REUSE_GRACE = timedelta(seconds=10)
 MAX_FAILURES, LOCK = 10, timedelta(minutes=5)
 
 Scope = Literal["local", "others", "global"]
-
-# TABLES
-# Any signed-in person may read a profile; a date of birth is nobody's business.
-TABLES = (Table("user_profiles", hidden=frozenset({"date_of_birth"})),)
-
-# STATES
-STATES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +64,8 @@ class Account:
     banned: bool
     ban_expires: datetime | None
     ban_reason: str | None
+    must_verify: bool = False
+    """The tenant asks for a proven address, and this one's is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +86,19 @@ class Standing:
     expires_at: datetime
     role: str
     account: Account
+    tenant_role: str | None = None
+    """What the person is in the tenant that was asked in; None: no member."""
+    is_orphan: bool = False
+    """An admin's visit in this person's name, and the admin may no longer make one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """An API key and its person as the database has them now."""
+
+    key: ApiKey
+    role: str
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,9 @@ class Origin:
     user_agent: str | None
 
 
+NOWHERE = Origin(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A session with a fresh refresh token, which is known only here and to the client."""
@@ -111,6 +120,8 @@ class Opened:
     expires_at: datetime
     refresh_token: str
     person: Person
+    impersonated_by: UUID | None = None
+    """The admin who acts in the person's name."""
 
 
 # RULES
@@ -123,6 +134,8 @@ def check_account(account: Account, now: datetime) -> Refusal | None:
         return Refusal(errors.BANNED, details=account.ban_reason, data={"reason": "banned", "banned_until": until})
     if account.status == "inactive":
         return Refusal(errors.BANNED, "This account has been deactivated.", data={"reason": "inactive"})
+    if account.must_verify:
+        return Refusal(errors.EMAIL_NOT_VERIFIED, data={"reason": "email_not_verified"})
     return None
 
 
@@ -136,16 +149,11 @@ def check_lock(candidate: Candidate, now: datetime) -> Refusal | None:
 
 def check_standing(standing: Standing | None, now: datetime) -> Refusal | None:
     """Whether an access token of this session is still good; None is a session that is gone."""
-    if standing is None or standing.revoked:
+    if standing is None or standing.revoked or standing.is_orphan:
         return Refusal(errors.BAD_ACCESS_TOKEN, "The session has been ended.", data={"reason": "session_ended"})
     if standing.expires_at <= now:
         return Refusal(errors.ACCESS_TOKEN_EXPIRED, "The session has expired.", data={"reason": "session_expired"})
     return check_account(standing.account, now)
-
-
-# COMMANDS
-# None by rpc: people come and go by GoTrue's calls (edge/api/auth.py), which hash passwords and hand out secrets.
-COMMANDS: Mapping[str, type] = MappingProxyType({})
 
 
 async def sign_up(tx: Tx, *, name: str, email: str, password_hash: str, now: datetime) -> UUID:
@@ -170,7 +178,16 @@ async def find_person(tx: Tx, user_id: UUID) -> Person | None:
     return Person(**dict(row), logins=logins)
 
 
-async def open_session(tx: Tx, user_id: UUID, *, proof: str | None, origin: Origin, now: datetime) -> Opened:
+async def open_session(
+    tx: Tx,
+    user_id: UUID,
+    *,
+    proof: str | None,
+    origin: Origin,
+    now: datetime,
+    lifetime: timedelta = SESSION_LIFETIME,
+    impersonated_by: UUID | None = None,
+) -> Opened:
     """Signs a person in. `proof` is the stored hash that a password was verified against; None for another proof.
 
     Verifying takes its time outside any transaction: all that it stood on is looked at again, under a lock.
@@ -182,12 +199,14 @@ async def open_session(tx: Tx, user_id: UUID, *, proof: str | None, origin: Orig
     refusal = check_lock(candidate, now) or check_account(candidate.account, now)
     if refusal:
         raise refusal
-    await tx.run(_SQL["login_record"], user_id, now)
-    session_id, expires_at = uuid7(), now + SESSION_LIFETIME
+    if impersonated_by is None:
+        await tx.run(_SQL["login_record"], user_id, now)
+        await tx.run(_SQL["login_remember"], user_id, origin.address, origin.user_agent, None, now)
+    session_id, expires_at = uuid7(), now + lifetime
     # The session's own secret is for a sign-in by cookie; nobody is handed one yet, so none can leak.
     await tx.run(
         _SQL["session_insert"], session_id, user_id, secrets.token_bytes(32), expires_at,
-        origin.address, origin.user_agent, now,
+        origin.address, origin.user_agent, impersonated_by, now,
     )  # fmt: skip
     return await _hand_out(tx, session_id, user_id, parent_id=None, expires_at=expires_at, now=now)
 
@@ -201,10 +220,16 @@ async def lock_candidate(tx: Tx, user_id: UUID) -> Candidate | None:
     return _candidate(row) if row else None
 
 
-async def record_failure(tx: Tx, user_id: UUID, now: datetime) -> datetime | None:
-    """Counts a wrong password; until when the account is locked, if it is."""
+async def record_failure(tx: Tx, user_id: UUID, now: datetime, origin: Origin = NOWHERE) -> datetime | None:
+    """Counts and remembers a wrong password; until when the account is locked, if it is."""
+    await tx.run(_SQL["login_remember"], user_id, origin.address, origin.user_agent, "wrong_password", now)
     locked_until: datetime | None = await tx.value(_SQL["failure_record"], user_id, now, MAX_FAILURES, now + LOCK)
     return locked_until
+
+
+async def remember_refusal(tx: Tx, user_id: UUID, why: str, origin: Origin, now: datetime) -> None:
+    """Remembers a try to come in that was refused for another reason than its password."""
+    await tx.run(_SQL["login_remember"], user_id, origin.address, origin.user_agent, why, now)
 
 
 async def rotate_refresh_token(tx: Tx, token: str, now: datetime) -> Opened | Refusal:
@@ -231,7 +256,8 @@ async def rotate_refresh_token(tx: Tx, token: str, now: datetime) -> Opened | Re
     refusal = check_account(_account(row), now)
     if refusal:
         return refusal
-    expires_at = now + SESSION_LIFETIME
+    # A visit in somebody's name ends when it was to end, however often it is refreshed.
+    expires_at = row["session_expires_at"] if row["impersonated_by"] else now + SESSION_LIFETIME
     await tx.run(_SQL["refresh_token_use"], row["id"], now)
     await tx.run(_SQL["session_extend"], row["session_id"], expires_at)
     return await _hand_out(tx, row["session_id"], row["user_id"], parent_id=row["id"], expires_at=expires_at, now=now)
@@ -245,10 +271,19 @@ async def end_sessions(tx: Tx, user_id: UUID, session_id: UUID, scope: Scope, no
     return ended
 
 
-async def change_password(tx: Tx, user_id: UUID, session_id: UUID, *, old: str, new: str, now: datetime) -> list[UUID]:
-    """Puts hash `new` in place of `old`; ends the other sessions. Raises Refusal CONFLICT when `old` is gone."""
+async def change_password(
+    tx: Tx, user_id: UUID, session_id: UUID, *, old: str | None, new: str, now: datetime
+) -> list[UUID]:
+    """Puts hash `new` in place of `old` (None: the account had no password); ends the other sessions.
+
+    Raises Refusal CONFLICT when `old` is no longer what is stored.
+    """
     await tx.value(_SQL["person_lock"], user_id)
-    if not await tx.run(_SQL["password_replace"], user_id, old, new):
+    if old is None:
+        changed = await tx.run(_SQL["password_add"], user_id, new, now)
+    else:
+        changed = await tx.run(_SQL["password_replace"], user_id, old, new)
+    if not changed:
         raise Refusal(errors.CONFLICT, "The password was changed at the same moment.", hint="Sign in again.")
     return await end_sessions(tx, user_id, session_id, "others", now)
 
@@ -268,12 +303,24 @@ async def find_standing(tx: Tx, session_id: UUID, user_id: UUID) -> Standing | N
     row = await tx.one(_SQL["standing_get"], session_id, user_id)
     if row is None:
         return None
-    return Standing(row["revoked_at"] is not None, row["expires_at"], row["role"], _account(row))
+    return Standing(
+        row["revoked_at"] is not None,
+        row["expires_at"],
+        row["role"],
+        _account(row),
+        row["tenant_role"],
+        row["is_orphan"],
+    )
 
 
-def digest(token: str) -> bytes:
-    """What is stored of a secret: 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+async def find_key_holder(tx: Tx, key: str) -> KeyHolder | None:
+    """Whose API key this is; None when there is no such key."""
+    row = await tx.one(_KEYS_SQL["api_key_get"], digest(key))
+    if row is None:
+        return None
+    moments = (row["expires_at"], row["revoked_at"])
+    found = ApiKey(row["id"], row["tenant_id"], row["user_id"], frozenset(row["scopes"]), *moments)
+    return KeyHolder(found, row["role"], _account(row))
 
 
 async def _hand_out(
@@ -283,7 +330,7 @@ async def _hand_out(
     await tx.run(_SQL["refresh_token_insert"], session_id, user_id, digest(token), parent_id, expires_at, now)
     person = await find_person(tx, user_id)
     assert person is not None  # its row is locked
-    return Opened(session_id, expires_at, token, person)
+    return Opened(session_id, expires_at, token, person, await tx.value(_SQL["session_visitor"], session_id))
 
 
 def _candidate(row: Row) -> Candidate:
@@ -291,10 +338,4 @@ def _candidate(row: Row) -> Candidate:
 
 
 def _account(row: Row) -> Account:
-    return Account(row["status"], row["banned"], row["ban_expires"], row["ban_reason"])
-
-
-# HANDLERS
-HANDLERS: Mapping[type, object] = MappingProxyType({})
-
-CONTEXT = Context("identity", TABLES, STATES)
+    return Account(row["status"], row["banned"], row["ban_expires"], row["ban_reason"], row["must_verify"])

@@ -21,14 +21,14 @@ WHERE user_id = $1 ORDER BY is_primary DESC, created_at, id;
 
 -- name: candidate_by_email one
 -- Whoever signs in with this address, and what decides whether they may.
-SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, u.locked_until,
+SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, must_verify(u) AS must_verify, u.locked_until,
        a.id AS account_id, a.password
 FROM users u LEFT JOIN accounts a ON a.user_id = u.id AND a.provider_id = 'credential'
 WHERE lower(u.email) = lower($1);
 
 -- name: candidate_by_id one
 -- The same for a person already known.
-SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, u.locked_until,
+SELECT u.id AS user_id, u.status::text, u.banned, u.ban_expires, u.ban_reason, must_verify(u) AS must_verify, u.locked_until,
        a.id AS account_id, a.password
 FROM users u LEFT JOIN accounts a ON a.user_id = u.id AND a.provider_id = 'credential'
 WHERE u.id = $1;
@@ -52,6 +52,17 @@ RETURNING locked_until;
 -- A sign-in that succeeded.
 UPDATE users SET last_login = $2, login_attempts = 0, locked_until = NULL WHERE id = $1;
 
+-- name: login_remember none
+-- A try to come in; without a reason it succeeded.
+INSERT INTO login_history (user_id, ip_address, user_agent, success, failure_reason, created_at)
+VALUES ($1, $2, $3, $4::text IS NULL, $4, $5);
+
+-- name: password_add none
+-- A password for somebody who came in without one so far.
+INSERT INTO accounts (user_id, provider_id, account_id, auth_method, password, created_at, updated_at)
+VALUES ($1::uuid, 'credential', $1::uuid::text, 'email', $2, $3, $3)
+ON CONFLICT (provider_id, account_id) DO NOTHING;
+
 -- name: password_replace none
 -- Another hash in place of the very one that was verified.
 UPDATE accounts SET password = $3 WHERE user_id = $1 AND provider_id = 'credential' AND password = $2;
@@ -62,8 +73,12 @@ UPDATE users SET name = $2 WHERE id = $1;
 
 -- name: session_insert none
 -- A session; of its secret only the digest.
-INSERT INTO sessions (id, user_id, token_digest, expires_at, ip_address, user_agent, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+INSERT INTO sessions (id, user_id, token_digest, expires_at, ip_address, user_agent, impersonated_by, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8);
+
+-- name: session_visitor value
+-- The admin who acts by this session, if one does.
+SELECT impersonated_by FROM sessions WHERE id = $1;
 
 -- name: refresh_token_insert none
 -- A refresh token; of itself only the digest.
@@ -79,8 +94,8 @@ FOR KEY SHARE OF u FOR NO KEY UPDATE OF s;
 -- name: refresh_token_get one
 -- A refresh token with its session and person, read under the session's lock; `is_superseded` once a child of it was used.
 SELECT t.id, t.session_id, t.user_id, t.used_at, t.revoked_at, t.expires_at,
-       s.revoked_at AS session_revoked_at, s.expires_at AS session_expires_at,
-       u.status::text, u.banned, u.ban_expires, u.ban_reason,
+       s.revoked_at AS session_revoked_at, s.expires_at AS session_expires_at, s.impersonated_by,
+       u.status::text, u.banned, u.ban_expires, u.ban_reason, must_verify(u) AS must_verify,
        EXISTS (SELECT FROM refresh_tokens c WHERE c.parent_id = t.id AND c.used_at IS NOT NULL) AS is_superseded
 FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id JOIN users u ON u.id = t.user_id
 WHERE t.token_digest = $1;
@@ -104,7 +119,10 @@ RETURNING id;
 UPDATE refresh_tokens SET revoked_at = $2 WHERE session_id = ANY ($1::uuid[]) AND revoked_at IS NULL;
 
 -- name: standing_get one
--- Whether a session and its person are still welcome.
-SELECT s.revoked_at, s.expires_at, u.role::text, u.status::text, u.banned, u.ban_expires, u.ban_reason
+-- Whether a session and its person are still welcome, and what the person is in the present tenant.
+SELECT s.revoked_at, s.expires_at, u.role::text, u.status::text, u.banned, u.ban_expires, u.ban_reason, must_verify(u) AS must_verify,
+       (SELECT m.role::text FROM memberships m WHERE m.user_id = u.id) AS tenant_role,
+       s.impersonated_by IS NOT NULL AND NOT EXISTS (
+           SELECT FROM users a WHERE a.id = s.impersonated_by AND a.role IN ('admin', 'super_admin') AND NOT is_banned(a, now())) AS is_orphan
 FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.id = $1 AND s.user_id = $2;

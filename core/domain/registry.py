@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, community, identity, learning, media, platform, playback
+from core.domain import advertising, catalog, commerce, community, identity, learning, media, platform, playback
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -14,4 +14,5 @@ CONTEXTS: tuple[Context, ...] = (
     learning.CONTEXT,
     platform.CONTEXT,
     community.CONTEXT,
+    advertising.CONTEXT,
 )

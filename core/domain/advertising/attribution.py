@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from core.errors import Refusal, bad_field
 
@@ -54,3 +55,13 @@ def share_credit(model: Model, configuration: dict[str, Any], touches: Sequence[
             weights = [ends] + [(1 - 2 * ends) / (count - 2)] * (count - 2) + [ends] if count > 2 else [1.0] * count
     total = sum(weights)
     return [weight / total for weight in weights]
+
+
+def add_up(shares: Sequence[Sequence[float]], episodes: Sequence[Sequence[UUID | None]]) -> dict[str, float]:
+    """What each episode gets of several conversions, by its id (`none`: of a touch outside any episode), the most first."""
+    sums: dict[str, float] = {}
+    for of_conversion, of_touches in zip(shares, episodes, strict=True):
+        for share, episode in zip(of_conversion, of_touches, strict=True):
+            sums[str(episode or "none")] = sums.get(str(episode or "none"), 0.0) + share
+    # As many digits as a share of a long path needs; more would only show how floats round.
+    return {episode: round(total, 6) for episode, total in sorted(sums.items(), key=lambda item: (-item[1], item[0]))}

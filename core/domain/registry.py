@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from core.domain import advertising, catalog, commerce, community, identity, learning, media, platform, playback
+from core.domain import (
+    advertising,
+    catalog,
+    commerce,
+    community,
+    identity,
+    learning,
+    media,
+    platform,
+    playback,
+    podcasts,
+)
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -15,4 +26,5 @@ CONTEXTS: tuple[Context, ...] = (
     platform.CONTEXT,
     community.CONTEXT,
     advertising.CONTEXT,
+    podcasts.CONTEXT,
 )

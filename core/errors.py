@@ -110,6 +110,10 @@ PAYMENT_PROVIDER_FAILED = Code("PS527", 502, "The payment provider did not do it
 NOTHING_TO_REFUND = Code("PS528", 409, "This payment has nothing to give back.")
 AMOUNT_DIFFERS = Code("PS529", 409, "That is not the amount that is owed.")
 PAYOUT_TOO_LARGE = Code("PS530", 409, "More would be paid out than was earned.")
+NO_ATTRIBUTION_MODEL = Code(
+    "PS531", 409, "No attribution model is enabled.", "Make one with save_attribution_model, or enable one."
+)
+NOT_A_CONVERSION = Code("PS532", 409, "That event is no conversion.")
 COURSE_NOT_FOUND = Code("PS540", 404, "There is no such course.")
 LESSON_NOT_FOUND = Code("PS541", 404, "There is no such lesson.")
 ENROLLMENT_NEEDED = Code("PS542", 403, "This is for those who take the course.", "Enrol in it first.")

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, community, identity, learning, media, platform, playback
+from core.domain import (
+    advertising,
+    catalog,
+    commerce,
+    community,
+    identity,
+    learning,
+    media,
+    platform,
+    playback,
+    podcasts,
+)
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -14,4 +25,6 @@ CONTEXTS: tuple[Context, ...] = (
     learning.CONTEXT,
     platform.CONTEXT,
     community.CONTEXT,
+    advertising.CONTEXT,
+    podcasts.CONTEXT,
 )

@@ -42,6 +42,7 @@ from edge.api.proxies import behind
 from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
+from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
 from edge.api.upload import UploadFace
 from edge.hls.cache import ByteCache
@@ -244,7 +245,7 @@ async def open_edge(settings: Settings) -> Edge:
     objects = ObjectStore(settings.store_url)
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
-    gate = Gate(access_keys, DatabaseSessions(database))
+    gate = Gate(access_keys, DatabaseSessions(database), tenants=Tenants(database))
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, community, identity, media, playback
+from core.domain import catalog, commerce, community, identity, media, playback, tenancy
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -12,4 +12,5 @@ CONTEXTS: tuple[Context, ...] = (
     commerce.CONTEXT,
     playback.CONTEXT,
     community.CONTEXT,
+    tenancy.CONTEXT,
 )

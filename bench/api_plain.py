@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import asyncpg
 import orjson
 import uvloop
 from aiohttp import web
-
-from core.database import Database
 
 LIST = """
 SELECT c.id, c.title, c.content_type::text AS content_type, c.duration, c.is_free, coalesce(g.genres, '[]') AS genres
@@ -26,8 +25,8 @@ ORDER BY c.published_at DESC LIMIT $1
 
 async def serve(port: int, url: str) -> None:
     """Until it is ended."""
-    database = await Database.connect(url, name="bench-plain", max_size=8)
-    pool = database._pool  # noqa: SLF001 - the pool alone, as one would have it by hand
+    # By default a pool sends RESET ALL after every statement, a sixth of what the list costs: this peer does without.
+    pool = await asyncpg.create_pool(url, min_size=8, max_size=8, reset=_keep_as_is)
 
     async def titles(_: web.Request) -> web.Response:
         rows = await pool.fetch(LIST, 20)
@@ -43,6 +42,10 @@ async def serve(port: int, url: str) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=2048).start()
     await asyncio.Event().wait()
+
+
+async def _keep_as_is(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    pass
 
 
 if __name__ == "__main__":

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import resource
-import shutil
 import signal
-import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 from subprocess import TimeoutExpired
 from types import MappingProxyType
 
 from rich.console import Console
-from rich.table import Table
 
 from bench import authority, overload, throughput, waiting
 from bench.peers import Runner, cores
-from bench.plot import chart
+from bench.programs import PACKAGES, install
+from bench.report import show, store
 from bench.stage import staged
 from bench.throughput import Measure, Plan
-from bench.verdict import Figure, shown
+from bench.verdict import Figure
 from bench.wrk import LoadFault
-from core.process import run_tool
 from core.settings import ROOT
 
-RESULTS = ROOT / "bench" / "results"
-PACKAGES = MappingProxyType({"nginx": "nginx-light", "wrk": "wrk", "taskset": "util-linux"})
 FIGURES: Mapping[str, Measure] = MappingProxyType(
     {
         "playlists": throughput.playlists,
@@ -63,7 +54,7 @@ def main(argv: list[str]) -> int:
     console = Console(stderr=True)
     try:
         under_test, others = cores()
-        _install(console)
+        install(console, *PACKAGES)
     except RuntimeError as error:
         console.print(f"[red]{error}", highlight=False)
         return 2
@@ -75,7 +66,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = asked.only or list(FIGURES)
     figures, failures = asyncio.run(_measure(names, Runner(under_test), asked.rounds, asked.seconds, console))
-    _show(figures, failures)
+    show(figures, failures, ("nginx", "edge", "aiohttp"))
     if figures:
         path = store("edge", figures, failures, rounds=asked.rounds, seconds=asked.seconds)
         console.print(f"Stored in {path.relative_to(ROOT)}, charts beside it", highlight=False)
@@ -103,74 +94,3 @@ async def _measure(
                     console.print(f"[red]{name}: {failures[name]}", highlight=False)
             status.update("Stopping")
     return figures, failures
-
-
-def _install(console: Console) -> None:
-    """Brings nginx and wrk from Debian when that is allowed. Raises RuntimeError with the mend when it is not."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [program for program in PACKAGES if shutil.which(program, path=path) is None]
-    if not missing:
-        return
-    packages = sorted({PACKAGES[program] for program in missing})
-    command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"{', '.join(missing)} not found. Install: sudo {' '.join(command)}")
-    with console.status(f"Installing {', '.join(packages)}"):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        if run_tool(command, timeout_s=600, env=environment).returncode != 0:
-            run_tool(["apt-get", "update", "--quiet"], timeout_s=300, env=environment)
-            done = run_tool(command, timeout_s=600, env=environment)
-            if done.returncode != 0:
-                raise RuntimeError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()[-300:]}")
-
-
-def _show(figures: list[Figure], failures: Mapping[str, str]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("figure", "nginx", "edge", "aiohttp", "value", "target", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("figure", "verdict") else "right")
-    for figure in figures:
-        medians = figure.medians()
-        peers = (shown(medians[peer], figure.unit) if peer in medians else "" for peer in ("nginx", "edge", "aiohttp"))
-        verdict = "[green]holds" if figure.holds else "[red]misses"
-        table.add_row(figure.what, *peers, shown(figure.value, figure.target.unit), str(figure.target), verdict)
-    for name, why in failures.items():
-        table.add_row(name, "", "", "", "", "", f"[red]not measured: {why[:80]}")
-    # A table in a file or a pipe must not be folded to 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table)
-    for figure in figures:
-        for note in figure.notes:
-            console.print(f"[dim]{figure.name}: {note}", highlight=False)
-
-
-def store(bench: str, figures: list[Figure], failures: Mapping[str, str], *, rounds: int, seconds: int) -> Path:
-    """Everything measured as JSON, and a chart for each figure."""
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    folder = RESULTS / f"{bench}-{stamp}"
-    folder.mkdir(parents=True, exist_ok=True)
-    for figure in figures:
-        (folder / f"{figure.name}.svg").write_text(chart(figure), encoding="utf-8")
-    record = {
-        "at": stamp,
-        "rounds": rounds,
-        "seconds": seconds,
-        "machine": {
-            "cpu": _cpu(),
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": sys.version.split()[0],
-            "load_average": os.getloadavg(),
-        },
-        "figures": [figure.record() for figure in figures],
-        "not_measured": dict(failures),
-    }
-    path = folder / "results.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
-    return path
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

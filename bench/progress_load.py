@@ -1,97 +1,94 @@
-"""The load: players on keep-alive connections, each with its own token, each sending its next heartbeats when the last are acknowledged."""
+"""The load: wrk posts the heartbeats of many players, each post with the next player's token, whatever connection is free.
+
+As through a proxy, and as a browser does with its several connections: no connection has a player of its own.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import time
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from statistics import quantiles
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
 
-from bench.peers import cpu_s
-from bench.progress_stage import Bodies
+from bench.peers import Peer
+from bench.wrk import Load, lines, lua, run
 
+CONNECTIONS = 256
+PACED_CONNECTIONS = 1024
+"""When they wait between two posts. The wait for an answer comes on top, so the rate that is reached lies below that asked for."""
+# Chromium's fetch() from a page of the same origin, in its order; %d and the token are filled in.
+_HEAD = (
+    "POST /progress HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: keep-alive\r\nContent-Length: ",
+    '\r\nsec-ch-ua-platform: "Linux"\r\nAuthorization: Bearer ',
+    "\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36\r\n"
+    'sec-ch-ua: "Not;A=Brand";v="8", "Chromium";v="150"\r\nContent-Type: application/json\r\nsec-ch-ua-mobile: ?0\r\n'
+    "Accept: */*\r\nOrigin: http://127.0.0.1:{port}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\n"
+    "Sec-Fetch-Dest: empty\r\nReferer: http://127.0.0.1:{port}/watch/0199a0b2-7c11-7d2e-9f00-5a3c1f2e4b6d\r\n"
+    "Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\r\n",
+)
+_BEAT = (
+    '{"content_id":"%(film)s","position_s":%%d.25,"duration_s":600.0,"event":"beat","seq":%%d,"at":"%(at)s",'
+    '"watched_s":5.0,"device_type":"web","event_id":"%(run)s-%%04x-4000-8000-%%012x"}'
+)
 
-class Player(asyncio.Protocol):
-    """One connection in a closed loop."""
+# No event twice: the run's own number, the player's, and its count.
+_POSTS = """
+local tokens, sent, n, size = {}, {}, 0, %(size)d
+for line in io.lines(%(tokens)s) do
+  tokens[#tokens + 1] = %(before)s .. line .. %(after)s
+  sent[#sent + 1] = 0
+end
+local start, beat, format = %(start)s, %(beat)s, string.format
+local function one(player)
+  local seq = sent[player] + 1
+  sent[player] = seq
+  return format(beat, seq %% 600, seq, player, seq)
+end
+request = function()
+  n = n %% #tokens + 1
+  local body
+  if size == 1 then
+    body = one(n)
+  else
+    local beats = {}
+    for i = 1, size do beats[i] = one(n) end
+    body = "[" .. table.concat(beats, ",") .. "]"
+  end
+  return start .. #body .. tokens[n] .. body
+end
+"""
 
-    def __init__(self, run: Run, token: str, bodies: Bodies) -> None:
-        self._run = run
-        self._bodies = bodies
-        # As Chromium's fetch() sends it from a page of the same origin.
-        self._head = (
-            f"POST /progress HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\nContent-Length: %d\r\n"
-            f"Authorization: Bearer {token}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-            f"Chrome/156.0.0.0 Safari/537.36\r\nContent-Type: application/json\r\nAccept: */*\r\nSec-Fetch-Site: same-origin\r\n"
-            f"Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nAccept-Encoding: gzip, deflate, br\r\nAccept-Language: en\r\n\r\n"
-        ).encode()
-        self._sent_at = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._send()
-
-    def _send(self) -> None:
-        body = self._bodies.next()
-        self._sent_at = time.perf_counter()
-        self._transport.write(self._head % len(body) + body)  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        run = self._run
-        if data[9:12] != b"204" or not data.endswith(b"\r\n\r\n"):
-            run.failed += 1
-            run.said = run.said or data[:300].decode("latin-1")
-        else:
-            run.waits_s.append(time.perf_counter() - self._sent_at)
-        if not run.over:
-            self._send()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        if not self._run.over:
-            self._run.failed += 1
-
-
-@dataclass
-class Run:
-    """What the players saw: seconds waited for each acknowledgement."""
-
-    waits_s: list[float] = field(default_factory=list)
-    failed: int = 0
-    said: str = ""
-    over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """A run in numbers. `busy` is the share of its core that the server used."""
-
-    beats_per_s: float
-    p50_ms: float
-    p99_ms: float
-    busy: float
+# See bench/wrk.py: people who each wait a while, on their own.
+_APART = """
+math.randomseed(1)
+delay = function() return math.floor(-%(mean_ms)f * math.log(1 - math.random()) + math.random()) end
+"""
 
 
-async def beat_away(
-    port: int, pid: int, tokens: Sequence[str], bodies: Sequence[Bodies], *, size: int, seconds: float
+def beat_away(
+    folder: Path, peer: Peer, tokens: Sequence[str], film: UUID, *, size: int, seconds: float, posts_per_s: float = 0
 ) -> Load:
-    """Everybody at once for so long. Raises RuntimeError when one beat was not acknowledged."""
-    run = Run()
-    loop = asyncio.get_running_loop()
-    transports = []
-    for token, mine in zip(tokens, bodies, strict=True):
-        transport, _ = await loop.create_connection(partial(Player, run, token, mine), "127.0.0.1", port)
-        transports.append(transport)
-    await asyncio.sleep(0.5)  # each has been the slow way once
-    run.waits_s.clear()
-    began, busy_s = time.perf_counter(), cpu_s(pid)
-    await asyncio.sleep(seconds)
-    waits_s, took_s = run.waits_s[:], time.perf_counter() - began
-    busy_s = cpu_s(pid) - busy_s
-    run.over = True
-    for transport in transports:
-        transport.close()
-    if run.failed or len(waits_s) < 2:
-        raise RuntimeError(f"{run.failed} posts were not acknowledged: {run.said!r}")
-    cuts = quantiles(waits_s, n=100)
-    return Load(len(waits_s) * size / took_s, cuts[49] * 1000, cuts[98] * 1000, busy_s / took_s)
+    """Posts of `size` beats: the next when one is acknowledged, or about `posts_per_s` of them at random moments.
+
+    Raises LoadFault when one was not answered 204.
+    """
+    before, middle, after = (part.replace("{port}", str(peer.port)) for part in _HEAD)
+    beat = _BEAT % {
+        "film": film,
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "run": secrets.token_hex(4),
+    }
+    script = _POSTS % {
+        "size": size,
+        "tokens": lines(folder / "tokens", tokens),
+        "before": lua(middle),
+        "after": lua(after),
+        "start": lua(before),
+        "beat": lua(beat),
+    }
+    connections = CONNECTIONS
+    if posts_per_s:
+        connections = PACED_CONNECTIONS
+        script += _APART % {"mean_ms": connections / posts_per_s * 1000}
+    return run(folder, peer, script, seconds, connections)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -47,11 +45,23 @@ class ProgressStage:
     stage: Stage
     admin: Connection[Row]
     redis: Redis
+    appendfsync: str
 
     @property
     def film(self) -> UUID:
         """The film that is sold."""
         return self.stage.sold
+
+    def stop_redis(self) -> None:
+        """Valkey goes away, with what it holds on disk."""
+        assert self.stage.installation.valkey is not None
+        self.stage.installation.valkey.stop()
+
+    async def start_redis(self) -> None:
+        """It comes back."""
+        assert self.stage.installation.valkey is not None
+        self.stage.installation.valkey.start()
+        await self.redis.config_set("appendfsync", self.appendfsync)
 
     async def viewers(self, count: int) -> list[Viewer]:
         """New people with a session each."""
@@ -78,7 +88,7 @@ async def progress_staged(appendfsync: str) -> AsyncIterator[ProgressStage]:
         await redis.config_set("appendfsync", appendfsync)
         try:
             free, sold = [await _film(database, is_free=is_free) for is_free in (True, False)]
-            yield ProgressStage(Stage(folder, installation, database, free, sold), admin, redis)
+            yield ProgressStage(Stage(folder, installation, database, free, sold), admin, redis, appendfsync)
         finally:
             await redis.aclose()
             await admin.close()
@@ -103,25 +113,3 @@ def beat_of(viewer: Viewer, film: UUID, seq: int) -> Beat:
         uuid7(), viewer.session_id, DEFAULT_TENANT, viewer.user_id, film, None, min(seq * 5000, DURATION_MS), DURATION_MS, 5000,
         "beat", seq, start_ms + seq * 5000, "web", start_ms, False,
     )  # fmt: skip
-
-
-class Bodies:
-    """Bodies of POST /progress of one viewer: `size` beats each, never twice the same event."""
-
-    def __init__(self, film: UUID, viewer_number: int, size: int) -> None:
-        self._at = datetime.now(UTC).isoformat()
-        one = (
-            f'{{"content_id":"{film}","position_s":%d.25,"duration_s":600.0,"event":"beat","seq":%d,"at":"{self._at}",'
-            f'"watched_s":5.0,"device_type":"web","event_id":"{os.urandom(4).hex()}-{viewer_number:04x}-4000-8000-%012x"}}'
-        )
-        self._one = one.encode()
-        self._size = size
-        self._seq = 0
-
-    def next(self) -> bytes:
-        """The next body."""
-        beats = []
-        for _ in range(self._size):
-            self._seq += 1
-            beats.append(self._one % (self._seq % 600, self._seq, self._seq))
-        return beats[0] if self._size == 1 else b"[" + b",".join(beats) + b"]"

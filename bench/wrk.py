@@ -98,23 +98,23 @@ def cycle(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, con
     """The objects `names` one after the other, over and over, beginning after the `first`."""
     if len(names) == 1:
         message = f"GET {peer.prefix}{names[0]}{tail(peer.port)}"
-        return _run(folder, peer, _SAME % {"message": _lua(message)}, seconds, connections)
-    targets = _lines(folder / "targets", [peer.prefix + name for name in names])
-    return _run(
-        folder, peer, _CYCLE % {"first": first, "targets": targets, "tail": _lua(tail(peer.port))}, seconds, connections
+        return run(folder, peer, _SAME % {"message": lua(message)}, seconds, connections)
+    targets = lines(folder / "targets", [peer.prefix + name for name in names])
+    return run(
+        folder, peer, _CYCLE % {"first": first, "targets": targets, "tail": lua(tail(peer.port))}, seconds, connections
     )
 
 
 def same(folder: Path, peer: Peer, message: str, *, seconds: float, connections: int) -> Load:
     """One whole request, over and over."""
-    return _run(folder, peer, _SAME % {"message": _lua(message)}, seconds, connections)
+    return run(folder, peer, _SAME % {"message": lua(message)}, seconds, connections)
 
 
 def scatter(folder: Path, peer: Peer, names: Sequence[str], *, seconds: float, connections: int, seed: int) -> Load:
     """The objects `names` at random."""
-    targets = _lines(folder / "targets", [peer.prefix + name for name in names])
-    script = _RANDOM % {"targets": targets, "tail": _lua(tail(peer.port)), "seed": seed}
-    return _run(folder, peer, script, seconds, connections)
+    targets = lines(folder / "targets", [peer.prefix + name for name in names])
+    script = _RANDOM % {"targets": targets, "tail": lua(tail(peer.port)), "seed": seed}
+    return run(folder, peer, script, seconds, connections)
 
 
 def apart(folder: Path, peer: Peer, name: str, *, rate: float, seconds: float, connections: int, seed: int) -> Load:
@@ -122,9 +122,9 @@ def apart(folder: Path, peer: Peer, name: str, *, rate: float, seconds: float, c
 
     Raises LoadFault when a tenth of that rate was not reached: latencies of different loads do not compare.
     """
-    message = _lua(f"GET {peer.prefix}{name}{tail(peer.port)}")
+    message = lua(f"GET {peer.prefix}{name}{tail(peer.port)}")
     script = _SAME % {"message": message} + _APART % {"seed": seed, "mean_ms": connections / rate * 1000}
-    load = _run(folder, peer, script, seconds, connections)
+    load = run(folder, peer, script, seconds, connections)
     if load.requests_per_s < 0.9 * rate:
         raise LoadFault(f"{peer.name} was asked {load.requests_per_s:.0f} times a second, not {rate:.0f}")
     return load
@@ -146,13 +146,13 @@ def audience(
     Raises LoadFault when the tokens did not last.
     """
     script = _VIEWERS % {
-        "targets": _lines(folder / "tokens", prefixes),
-        "names": _lines(folder / "names", names),
-        "tail": _lua(tail(peer.port)),
+        "targets": lines(folder / "tokens", prefixes),
+        "names": lines(folder / "names", names),
+        "tail": lua(tail(peer.port)),
         "viewers": viewers,
         "fresh": str(fresh).lower(),
     }
-    load = _run(folder, peer, script, seconds, connections)
+    load = run(folder, peer, script, seconds, connections)
     if fresh and tokens_used(load.requests, viewers, len(names)) > len(prefixes):
         raise LoadFault(f"{len(prefixes)} tokens did not last for {load.requests} requests: measure fewer seconds")
     return load
@@ -163,17 +163,17 @@ def tokens_used(requests: int, viewers: int, per_token: int) -> int:
     return viewers * ((requests // viewers + per_token) // per_token + 1)
 
 
-def _lines(path: Path, lines: Sequence[str]) -> str:
+def lines(path: Path, lines: Sequence[str]) -> str:
     path.write_text("\n".join(lines) + "\n")
-    return _lua(str(path))
+    return lua(str(path))
 
 
-def _lua(text: str) -> str:
+def lua(text: str) -> str:
     """A Lua string literal: JSON's is one, for ASCII."""
     return json.dumps(text)
 
 
-def _run(folder: Path, peer: Peer, script: str, seconds: float, connections: int) -> Load:
+def run(folder: Path, peer: Peer, script: str, seconds: float, connections: int) -> Load:
     path = folder / "wrk.lua"
     path.write_text(script + _DONE)
     argv = [shutil.which("wrk") or "wrk", "--threads", "1", "--connections", str(connections), "--latency"]

@@ -10,23 +10,25 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import asyncpg
 import structlog
 
-from core import errors
+from core import connections, errors
+from core.connections import Connections
 from core.errors import Fault, Refusal
+from core.house import House
 from core.patience import QUESTION_S, Patience
 from core.queries import Statement
 from core.viewer import Viewer
 
 log = structlog.get_logger(__name__)
 
-Row = asyncpg.Record
-Connection = asyncpg.Connection
+Row = connections.Row
+Connection = connections.Connection
 
-ACQUIRE_TIMEOUT_S = 0.9
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 2_000
 
@@ -64,6 +66,8 @@ RULE_MEANINGS: Mapping[str, errors.Code] = {
     "enrollments__paid_course_is_paid": errors.PAYMENT_NEEDED,
     "refunds__within_payment": errors.REFUND_TOO_LARGE,
     "certificates__course_completed": errors.COURSE_UNFINISHED,
+    "attempts__within_limit": errors.NO_ATTEMPTS_LEFT,
+    "support_call_requests__call_is_active": errors.CALL_OVER,
     "courses__published_has_chapters": errors.NOTHING_TO_PUBLISH,
     "chapters__published_has_lessons": errors.NOTHING_TO_PUBLISH,
 }
@@ -86,8 +90,9 @@ class SchemaChanged(Exception):  # noqa: N818 - states the fact
 class Tx:
     """One open transaction, already acting for its viewer. Named statements only."""
 
-    def __init__(self, connection: Connection[Row]) -> None:
+    def __init__(self, connection: Connection[Row], house: House) -> None:
         self.connection = connection
+        self.house = house
 
     async def one(self, statement: Statement, *args: object) -> Row | None:
         """At most one row."""
@@ -115,14 +120,23 @@ class Tx:
         """Executes once per row, pipelined."""
         await self.connection.executemany(statement.sql, rows)
 
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """What is done within is kept or undone as one, and the transaction goes on. Database errors leave it as a Refusal."""
+        try:
+            async with self.connection.transaction():
+                yield
+        except asyncpg.PostgresError as error:
+            raise translate(error) from error
+
 
 class Database:
     """A bounded pool of connections, and transactions on them."""
 
-    def __init__(self, pool: asyncpg.Pool[Row], url: str) -> None:
-        self._pool = pool
+    def __init__(self, connections: Connections, url: str, house: House) -> None:
+        self._connections = connections
         self._url = url
-        self._in_use: set[Any] = set()
+        self._house = house
         self._patience = Patience("database", self._answers, self._let_go)
 
     @property
@@ -131,47 +145,41 @@ class Database:
         return self._patience.is_away
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, max_size: int = 8) -> Self:
-        """A pool on `url`. Connects when first used, so a process can start before its database. Raises DatabaseDown."""
-        try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=0,
-                max_size=max_size,
-                timeout=5,
-                command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
-                max_inactive_connection_lifetime=300,
-                reset=_keep_as_is,
-                server_settings={
-                    "application_name": f"penstock-{name}",
-                    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                    "lock_timeout": str(LOCK_TIMEOUT_MS),
-                    "idle_in_transaction_session_timeout": "10000",
-                    "tcp_user_timeout": "5000",
-                    "timezone": "UTC",
-                },
-            )
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError) as error:
-            raise DatabaseDown(str(error)) from error
-        return cls(pool, url)
+    async def connect(cls, url: str, *, name: str, max_size: int = 8, house: House = House()) -> Self:  # noqa: B008 - frozen
+        """A pool on `url`. Connects when first used, so a process can start before its database."""
+        connect = partial(
+            asyncpg.connect,
+            url,
+            timeout=5,
+            command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
+            server_settings={
+                "application_name": f"penstock-{name}",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(LOCK_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": "10000",
+                "client_connection_check_interval": "1000",
+                "tcp_user_timeout": "5000",
+                "timezone": "UTC",
+            },
+        )
+        return cls(Connections(connect, max_size), url, house)
 
     async def close(self) -> None:
         """Ends every connection, waiting a moment for those in use."""
         self._patience.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await self._pool.close()
-                return
-        self._pool.terminate()
+        try:
+            await self._connections.close(5)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._connections.cut()
 
     @asynccontextmanager
     async def transaction(self, viewer: Viewer) -> AsyncIterator[Tx]:
         """A transaction acting for `viewer`. Database errors leave it as a Refusal or DatabaseDown."""
-        async with self._connection() as connection:
+        async with _Lent(self._connections, self._patience) as connection:
             try:
                 async with connection.transaction():
                     await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
-                    yield Tx(connection)
+                    yield Tx(connection, self._house)
             except asyncpg.PostgresError as error:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:
@@ -187,41 +195,14 @@ class Database:
         Its parameters start at FIRST_READ_PARAMETER. `explain` gives the planner's JSON about it instead, unexecuted.
         Raises Refusal, SchemaChanged, DatabaseDown.
         """
-        text = ("EXPLAIN (FORMAT JSON) " if explain else "") + _READ[0] + sql + _READ[1]
-        async with self._connection() as connection:
+        text = _for_viewer(sql, explain)
+        async with _Lent(self._connections, self._patience) as connection:
             try:
                 return await _ask(connection, text, (*viewer_settings(viewer), *args))
             except asyncpg.PostgresError as error:
                 raise translate(error) from error
             except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 raise DatabaseDown(str(error)) from error
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection[Row]]:
-        if self._patience.is_away:
-            raise DatabaseDown("did not answer a moment ago")
-        call, was_answered = object(), False
-        self._patience.begin(call)
-        try:
-            try:
-                connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                raise DatabaseDown(f"no connection within {ACQUIRE_TIMEOUT_S} s: {error}") from error
-            self._in_use.add(connection)
-            try:
-                yield connection  # type: ignore[misc]  # a proxy with the same methods
-                was_answered = True
-            finally:
-                self._in_use.discard(connection)
-                await asyncio.shield(self._release(connection))
-        finally:
-            self._patience.end(call, was_answered=was_answered)
-
-    async def _release(self, connection: Any) -> None:
-        try:
-            await self._pool.release(connection, timeout=2)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            connection.terminate()
 
     async def _answers(self) -> bool:
         """Whether a new connection is let in and answered: the old ones are what is being doubted."""
@@ -239,21 +220,22 @@ class Database:
 
     async def _let_go(self) -> None:
         """Fails whoever waits, by cutting the line: to cancel a statement one would have to ask the server that is away."""
-        for connection in list(self._in_use):
-            connection.terminate()
-        await self._pool.expire_connections()
+        self._connections.cut()
 
     async def alive(self) -> bool:
         """Whether a trivial statement comes back in time."""
         try:
-            async with asyncio.timeout(ACQUIRE_TIMEOUT_S), self._connection() as connection:
+            async with (
+                asyncio.timeout(connections.ACQUIRE_TIMEOUT_S),
+                _Lent(self._connections, self._patience) as connection,
+            ):
                 return bool(await connection.fetchval("SELECT true"))
         except (DatabaseDown, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
 
     async def is_superuser(self) -> bool:
         """Whether this login bypasses row-level security, as a superuser or by BYPASSRLS."""
-        async with self._connection() as connection:
+        async with _Lent(self._connections, self._patience) as connection:
             return bool(
                 await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
             )
@@ -288,6 +270,40 @@ class Database:
                     await stop.wait()
 
 
+@lru_cache(1024)
+def _for_viewer(sql: str, explain: bool) -> str:
+    """The same text object each time: asyncpg looks statements up by text, and hashing one takes as long as joining it."""
+    return ("EXPLAIN (FORMAT JSON) " if explain else "") + _READ[0] + sql + _READ[1]
+
+
+class _Lent:
+    """A connection for the length of a block. A generator's context would cost 8 us more, a thirtieth of a list."""
+
+    __slots__ = ("_connection", "_connections", "_patience")
+
+    def __init__(self, connections: Connections, patience: Patience) -> None:
+        self._connections = connections
+        self._patience = patience
+
+    async def __aenter__(self) -> Connection[Row]:
+        if self._patience.is_away:
+            raise DatabaseDown("did not answer a moment ago")
+        self._patience.begin(self)
+        try:
+            self._connection = await self._connections.take()
+        except BaseException as error:
+            self._patience.end(self, was_answered=False)
+            if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+                raise DatabaseDown(f"no connection within {connections.ACQUIRE_TIMEOUT_S} s: {error}") from error
+            raise
+        return self._connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        was_answered = error is None or isinstance(error, (Refusal, SchemaChanged, asyncpg.PostgresError))
+        self._connections.give(self._connection, is_sound=was_answered)
+        self._patience.end(self, was_answered=was_answered)
+
+
 async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) -> Row | None:
     try:
         return await connection.fetchrow(sql, *args)
@@ -305,15 +321,6 @@ def as_read(statement: Statement) -> str:
     return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + FIRST_READ_PARAMETER - 1}", statement.sql)
 
 
-async def _keep_as_is(connection: Connection[Row]) -> None:
-    """In place of asyncpg's RESET ALL at every release, a round trip worth 18 % of a list's throughput.
-
-    Nothing here makes session state: settings are local to their transaction, LISTEN has connections of its own.
-    """
-    if connection.is_in_transaction():
-        await connection.reset()
-
-
 async def dedicated(url: str) -> Connection[Row]:
     """A connection outside any pool, for LISTEN, migrations and PgQueuer. Raises DatabaseDown."""
     try:
@@ -322,6 +329,7 @@ async def dedicated(url: str) -> Connection[Row]:
         raise DatabaseDown(str(error)) from error
 
 
+@lru_cache(4096)
 def viewer_settings(viewer: Viewer) -> tuple[str, str, str]:
     """The values of app.tenant_id, app.user_id and app.role."""
     return str(viewer.tenant_id), str(viewer.user_id) if viewer.user_id else "", viewer.role

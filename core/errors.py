@@ -36,6 +36,8 @@ PRECONDITION_FAILED = Code("PS112", 412, "The state of the resource is not what 
 
 BAD_VERSION = Code("PS113", 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 HEAD_TOO_LARGE = Code("PS114", 431, "A header is too long, or there are too many.")
+OUT_OF_SCOPE = Code("PS116", 403, "The API key's scopes do not cover this.", "Make a key with the scope that is named.")
+RATE_LIMITED = Code("PS117", 429, "Too many requests.", "Wait for as long as Retry-After says.")
 TARGET_TOO_LONG = Code("PS299", 414, "The address is too long.")
 
 # PS2xx names in the schema
@@ -96,6 +98,38 @@ ONLY_ADDED_TO = Code("PS515", 409, "This is only ever added to, never changed.")
 OTHER_TENANT = Code("PS516", 409, "Something that does not exist here is named.")
 POINTS_SHORT = Code("PS517", 409, "There are not enough points.")
 TOKENS_SHORT = Code("PS518", 409, "There are not enough AI tokens.")
+CART_EMPTY = Code("PS519", 409, "There is nothing in the cart.")
+CURRENCY_MIXED = Code("PS520", 409, "An order is in one currency.", "Order what is in the cart first, or empty it.")
+NOT_FOR_SALE = Code("PS521", 409, "This is not for sale, or not in that currency.")
+ALREADY_OWNED = Code("PS522", 409, "You have this already.")
+PRICE_CHANGED = Code("PS523", 409, "The total is no longer what was expected.", "Look at the cart and order again.")
+ORDER_CLOSED = Code("PS524", 409, "This order does not wait for a payment.")
+BAD_SIGNATURE = Code("PS525", 400, "The signature of the message is not valid.")
+PAYMENT_PROVIDER_CLOSED = Code("PS526", 422, "That way of paying is not set up here.")
+PAYMENT_PROVIDER_FAILED = Code("PS527", 502, "The payment provider did not do it.", "Send the same again in a moment.")
+NOTHING_TO_REFUND = Code("PS528", 409, "This payment has nothing to give back.")
+AMOUNT_DIFFERS = Code("PS529", 409, "That is not the amount that is owed.")
+PAYOUT_TOO_LARGE = Code("PS530", 409, "More would be paid out than was earned.")
+COURSE_NOT_FOUND = Code("PS540", 404, "There is no such course.")
+LESSON_NOT_FOUND = Code("PS541", 404, "There is no such lesson.")
+ENROLLMENT_NEEDED = Code("PS542", 403, "This is for those who take the course.", "Enrol in it first.")
+NOT_RELEASED = Code("PS543", 403, "This is not open yet.")
+ASSESSMENT_NEEDED = Code("PS544", 409, "The lesson's quiz or assignment has to be handed in first.")
+NO_ATTEMPTS_LEFT = Code("PS545", 409, "It may not be taken again.")
+TIME_IS_UP = Code("PS546", 409, "The time for this attempt is over.")
+ATTEMPT_CLOSED = Code("PS547", 409, "That attempt is not open any more.")
+DUE_DATE_PASSED = Code("PS548", 409, "The due date has passed.")
+SUBSCRIPTION_NEEDED = Code("PS549", 403, "This course is for subscribers.")
+NOT_DOWNLOADABLE = Code("PS550", 403, "This lesson is not there to be downloaded.")
+NOT_UNLOCKABLE = Code("PS551", 409, "This cannot be opened before its release.")
+ALREADY_OPEN = Code("PS552", 409, "This is open already.")
+SESSION_NOT_LIVE = Code("PS553", 409, "The session is not live.")
+NOT_ADMITTED = Code("PS554", 403, "You have not been let into the call.")
+UNDER_REVIEW = Code("PS555", 409, "Staff decide on this course.", "Submit it for review and wait for their answer.")
+CALL_OVER = Code("PS556", 409, "The call is over.")
+COURSE_BAN = Code("PS557", 403, "You are banned from this course.")
+COURSE_SET_ASIDE = Code("PS558", 409, "The course has been deleted.", "Restore it first.")
+ALL_GRADED = Code("PS559", 409, "There is nothing to be marked by hand.")
 
 # People and tenants (PS565 to PS584)
 EMAIL_NOT_VERIFIED = Code("PS565", 403, "Email not confirmed.", "Open the link in the mail, or ask for another one.")
@@ -115,7 +149,7 @@ NOT_YOURSELF = Code("PS576", 409, "You cannot do that to yourself.")
 NOT_AS_ANOTHER = Code("PS577", 403, "That cannot be done in somebody else's name.")
 DENIED_BY_POLICY = Code("PS578", 403, "A policy of the workspace forbids that.")
 
-# PS6xx media
+# PS6xx media; what is sent out, and the platform
 NOT_MEDIA = Code("PS601", 422, "The file is not a video or audio file that can be read.")
 EMPTY_FILE = Code("PS602", 422, "The file is empty.")
 TRUNCATED_MEDIA = Code("PS603", 422, "The file is cut off: its end is missing.")
@@ -131,6 +165,21 @@ UPLOAD_CONFLICT = Code("PS612", 409, "The upload is at another offset.")
 UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
 DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
 NOT_CONFINED = Code("PS615", 500, "A decoder could not be shut in on this machine, so it was not started.")
+ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding needs.")
+NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypted title's key with.")
+KEY_LOST = Code("PS637", 500, "The key of this encrypted title cannot be opened any more.", "Encode the title again.")
+
+NOTHING_SEALS = Code(
+    "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."
+)
+BAD_TARGET = Code("PS626", 422, "Nothing may be sent to that address.", "Name a public https address.")
+UNKNOWN_TOPIC = Code("PS627", 422, "There is no such event.")
+WEBHOOK_DISABLED = Code("PS628", 409, "The webhook is disabled.", "Enable it first: enable_webhook.")
+STEP_REQUIRED = Code("PS630", 409, "This onboarding step is required and cannot be skipped.")
+EXPERIMENT_CLOSED = Code("PS631", 409, "The experiment is not running.")
+SHOWN_ONCE = Code(
+    "PS632", 409, "That was done, and what it made is shown once only.", "Make another, or rotate its secret."
+)
 
 # PS9xx ours
 INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the request id to the operator.")

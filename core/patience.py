@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from time import monotonic
 
 import structlog
 
@@ -41,16 +42,15 @@ class Patience:
 
     def begin(self, call: Hashable) -> None:
         """A call is sent."""
-        loop = asyncio.get_running_loop()
-        self._calls[call] = loop.time()
+        self._calls[call] = monotonic()
         if self._timer is None and self._asking is None:
-            self._watch(loop)
+            self._watch(asyncio.get_running_loop())
 
     def end(self, call: Hashable, *, was_answered: bool) -> None:
         """It has come back, one way or the other. While some are answered, the server is busy and not away."""
         self._calls.pop(call, None)
         if was_answered:
-            self._answered_at = asyncio.get_running_loop().time()
+            self._answered_at = monotonic()
 
     def close(self) -> None:
         """Watches no longer."""
@@ -68,7 +68,7 @@ class Patience:
         if not self._calls:
             return
         silent_since = max(self._answered_at, min(self._calls.values()))
-        if now - due > STALL_S or now - silent_since < SUSPECT_S:
+        if now - due > STALL_S or monotonic() - silent_since < SUSPECT_S:
             self._watch(loop)
             return
         self._asking = loop.create_task(self._settle())

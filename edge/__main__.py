@@ -1,6 +1,7 @@
-"""`python -m edge serve --fd N` runs one web process on a socket its parent opened; `python -m edge drain` one drain.
+"""`python -m edge serve --fd N` runs one web process on a socket its parent opened; `python -m edge drain` one drain,
+`python -m edge deliver` one deliverer of effects.
 
-On the pipe of `--ready M` either writes one byte once it does its work: the shared port cannot say which process answered.
+On the pipe of `--ready M` each writes one byte once it does its work: the shared port cannot say which process answered.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from core.settings import Settings, SettingsError, read_settings
 from edge.api.boundary import LARGEST_FIELD_BYTES, LARGEST_TARGET_BYTES, refuse_unparsed
 from edge.api.knocking import DoorProtocol, handlers
 from edge.app import open_edge
+from edge.effects.process import open_courier
 from edge.lane.handler import parses_in_c
 from edge.lane.lane import Lane
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
@@ -68,6 +70,7 @@ async def serve(
         traffic,
         edge.sessions.begin_check,
         edge.wholes,
+        edge.beat_lane,
     )
     server = await asyncio.get_running_loop().create_server(
         lambda: DoorProtocol(lane, edge.door), sock=listening, backlog=BACKLOG
@@ -112,6 +115,8 @@ async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     worker = Drain(
         database, redis, partitions=lanes, rules=rules_from(settings), keep_months=settings.views_keep_months
     )
+    # A batch is tens of thousands of objects that live for a moment; looking through them so often took a fifth of the drain's time.
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)
     running = asyncio.create_task(worker.run())
     stop = asyncio.Event()
     waiting = asyncio.create_task(_signalled(stop))
@@ -122,6 +127,19 @@ async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     await asyncio.gather(running, waiting)
     await redis.aclose()
     await database.close()
+
+
+async def deliver(settings: Settings, ready_fd: int | None = None) -> None:
+    """Delivers effects until SIGTERM; what is in hand is finished."""
+    async with open_courier(settings) as courier:
+        running = asyncio.create_task(courier.run())
+        stop = asyncio.Event()
+        waiting = asyncio.create_task(_signalled(stop))
+        _tell_ready(ready_fd)
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        courier.stop()
+        stop.set()
+        await asyncio.gather(running, waiting)
 
 
 async def _signalled(stop: asyncio.Event) -> None:
@@ -140,12 +158,14 @@ def main(argv: list[str]) -> int:
             name = "edge"
         case ["serve", "--fd", number, "--ready", ready] if number.isdigit() and ready.isdigit():
             name, ready_fd = "edge", int(ready)
-        case ["drain"]:
-            name = "drain"
-        case ["drain", "--ready", ready] if ready.isdigit():
-            name, ready_fd = "drain", int(ready)
+        case ["drain" | "deliver" as role]:
+            name = role
+        case ["drain" | "deliver" as role, "--ready", ready] if ready.isdigit():
+            name, ready_fd = role, int(ready)
         case _:
-            sys.stderr.write("usage: python -m edge serve --fd N [--ready M] | drain [--ready M]\n")
+            sys.stderr.write(
+                "usage: python -m edge serve --fd N [--ready M] | drain [--ready M] | deliver [--ready M]\n"
+            )
             return 2
     listener = start_logging(name)
     try:
@@ -155,7 +175,7 @@ def main(argv: list[str]) -> int:
             listening.setblocking(False)
             uvloop.run(serve(settings, listening, ready_fd))
         else:
-            uvloop.run(drain(settings, ready_fd))
+            uvloop.run(drain(settings, ready_fd) if name == "drain" else deliver(settings, ready_fd))
     except SettingsError as error:
         log.error("settings", error=str(error))
         return 2

@@ -17,17 +17,22 @@ from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
+from core.errors import Refusal
+from core.house import house_of
 from core.keys import KeyRing
 from core.objects import ObjectStore
 from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT, Settings, SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
+from edge.api.api_keys import ApiKeys, KeyUses
 from edge.api.beat_lane import BeatLane
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
+from edge.api.callers import Callers
 from edge.api.description import DescriptionFace
 from edge.api.door import Door
+from edge.api.error_log import ErrorLog
 from edge.api.health import HealthFace
 from edge.api.hot import HotReads
 from edge.api.media import MediaFace
@@ -36,15 +41,19 @@ from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOO
 from edge.api.oidc import Providers
 from edge.api.partial import Partials
 from edge.api.passwords import Passwords
+from edge.api.payments import WebhookFace, outside
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
 from edge.api.proxies import behind
+from edge.api.rates import Rates
 from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
+from edge.api.stripe_gateway import StripeGateway
 from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
 from edge.api.upload import UploadFace
+from edge.content_keys import ContentKeys
 from edge.hls.cache import ByteCache
 from edge.hls.delivery import Delivery
 from edge.hls.disk import DiskCache
@@ -84,6 +93,7 @@ class Edge:
     breaker: Breaker
     objects: ObjectStore
     gate: Gate
+    callers: Callers
     sessions: Sessions
     entitlements: Entitlements
     intake: Intake
@@ -96,14 +106,17 @@ class Edge:
     health: HealthFace
     hot: HotReads
     faces: list[list[web.RouteDef]]
+    stripe: StripeGateway | None = None
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
     door: Door = field(init=False)
+    error_log: ErrorLog = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.door = Door(self.shedding, self.leaving.begun.is_set)
+        self.error_log = ErrorLog(self.database)
 
     @property
     def wholes(self) -> Wholes:
@@ -113,7 +126,7 @@ class Edge:
     def app(self) -> web.Application:
         """The application, its background tasks tied to its start and end."""
         trusted = self.settings.trusted_proxies
-        layers: list[Middleware] = [boundary, self.shedding.layer(), cors]
+        layers: list[Middleware] = [boundary, self.shedding.layer(), cors, self.error_log.layer(self.gate.viewer)]
         if trusted:
             layers.insert(0, behind(trusted, self.settings.country_header))
         app = web.Application(middlewares=layers, client_max_size=64 * 1024)
@@ -130,9 +143,11 @@ class Edge:
         self.batcher.start()
         self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
         self._spawn(self._pulse())
+        self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
         self._spawn(self._refuse_superuser())
+        self._spawn(self.error_log.run())
 
     async def _stop(self, app: web.Application) -> None:
         self.stopping.set()
@@ -141,9 +156,13 @@ class Edge:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        with suppress(DatabaseDown, Refusal):
+            await self.callers.api_keys.uses.flush()
         self._count_lane()
         self.door.count()
         self.passwords.close()
+        if self.stripe is not None:
+            await self.stripe.close()
         await self.redis.aclose()
         await self.database.close()
 
@@ -164,12 +183,14 @@ class Edge:
             self.hot.forget_all()
             return
         self.gate.note_change(change)
+        self.callers.api_keys.note_change(change)
         self._spawn(self.sessions.changed(change))
 
     def _gap(self) -> None:
         """Announcements may have been missed: believe nothing that was remembered."""
         self.hot.forget_all()
         self.gate.forget_all()
+        self.callers.api_keys.forget_all()
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
 
@@ -201,6 +222,7 @@ class Edge:
         beats = self.beat_lane
         if beats.posts:
             REQUESTS.labels("progress", "POST", "204").inc(beats.posts)
+            LANE.labels("progress").inc(beats.posts)
             BEATS.labels("taken").inc(beats.taken)
             beats.posts = beats.taken = 0
         if whole := self.wholes.sent.answers:
@@ -239,13 +261,20 @@ async def open_edge(settings: Settings) -> Edge:
             "Or start it with `./penstock up`.",
         )
     ring: KeyRing = settings.secret_keys
-    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE)
+    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=house_of(settings))
     redis = connect(settings.redis_url)
     breaker = Breaker()
     objects = ObjectStore(settings.store_url)
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
-    gate = Gate(access_keys, DatabaseSessions(database), tenants=Tenants(database))
+    tenants = Tenants(database)
+    gate = Gate(access_keys, DatabaseSessions(database), tenants=tenants)
+    rates = Rates(
+        {"user": settings.rate_per_user, "key": settings.rate_per_key, "address": settings.rate_per_address},
+        redis,
+        breaker,
+    )
+    callers = Callers(gate, ApiKeys(database, KeyUses(database), tenants), rates)
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)
@@ -269,25 +298,33 @@ async def open_edge(settings: Settings) -> Edge:
     if settings.disk_cache_mb and objects.provider != "file":
         read = DiskCache(settings.data / "cache", settings.disk_cache_mb * 1024 * 1024, objects.get).read
     delivery = Delivery(read, Prefixes(database, redis, breaker).find, cache)
+    keys = ContentKeys(database, redis, breaker, ring)
     partials = Partials(settings.uploads)
     health = HealthFace({"database": database.alive, "redis": pinger(redis, breaker), "store": objects.alive})
-    schema_source, commands = SchemaSource(database, CONTEXTS), Commands(database, CONTEXTS)
-    rest_face = rest.RestFace(database, schema_source, gate.viewer, may_roll_back=settings.may_roll_back)
+    stripe = None
+    if settings.stripe_key is not None and settings.stripe_webhook_secret is not None:
+        stripe = StripeGateway(settings.stripe_key, settings.stripe_webhook_secret, settings.stripe_url)
+    schema_source = SchemaSource(database, CONTEXTS)
+    commands = Commands(database, CONTEXTS, outside(database, stripe))
+    rest_face = rest.RestFace(database, schema_source, callers.viewer, may_roll_back=settings.may_roll_back)
     faces = [
-        MediaFace(sessions, delivery, learned, objects.file_of, settings.accel).routes(),
+        MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
-        RpcFace(commands, gate.viewer).routes(),
+        RpcFace(commands, callers.viewer).routes(),
+        WebhookFace(database, stripe).routes(),
         DescriptionFace(schema_source, commands, VERSION).routes(),
-        auth.routes(
-            database=database,
-            gate=gate,
-            access_keys=access_keys,
-            passwords=passwords,
-            throttle=Throttle(redis, breaker),
-            providers=Providers(settings.providers),
+        callers.counted(
+            auth.routes(
+                database=database,
+                gate=gate,
+                access_keys=access_keys,
+                passwords=passwords,
+                throttle=Throttle(redis, breaker),
+                providers=Providers(settings.providers),
+            )
         ),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),
@@ -303,6 +340,7 @@ async def open_edge(settings: Settings) -> Edge:
         breaker,
         objects,
         gate,
+        callers,
         sessions,
         entitlements,
         intake,
@@ -315,4 +353,5 @@ async def open_edge(settings: Settings) -> Edge:
         health,
         rest_face.hot,
         faces,
+        stripe,
     )

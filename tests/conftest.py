@@ -148,7 +148,7 @@ async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
 async def database(database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """A pool on the test's database, as the app's role."""
     # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
-    monkeypatch.setattr("core.database.ACQUIRE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
     monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
     pool = await Database.connect(database_urls.app_url, name="test", max_size=8)
     yield pool

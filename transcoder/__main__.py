@@ -11,13 +11,18 @@ import logging
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
 from core.database import Database, DatabaseDown
 from core.dispatch import Consumer
+from core.domain.media_encoding import Encoding
 from core.objects import ObjectStore
 from core.settings import Settings, SettingsError, read_settings
+from transcoder.abilities import find_abilities
+from transcoder.codecs import sort_codecs
+from transcoder.encoder import executable
 from transcoder.sandbox import find_shelter
 from transcoder.worker import Worker
 
@@ -46,9 +51,12 @@ async def serve(settings: Settings) -> None:
         ffmpeg=settings.ffmpeg,
         slots=settings.worker_slots,
         chunk_s=settings.chunk_s,
+        encoding=settings.encoding,
+        ring=settings.secret_keys,
     )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()
+    await _tell_abilities(executable(settings.ffmpeg), settings.encoding)
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
     try:
         while not stop.is_set() and not finish.is_set():
@@ -67,6 +75,16 @@ async def _tell_shelter() -> None:
     if shelter.missing:
         hint = "Install bubblewrap, or allow this container Landlock, seccomp or user namespaces."
         log.warning("sandbox_incomplete", decoders_can=shelter.missing, hint=hint)
+
+
+async def _tell_abilities(exe: Path, encoding: Encoding) -> None:
+    """A worker whose ffmpeg lacks what every job asks for would take each and give it back."""
+    able = await asyncio.to_thread(find_abilities, exe)
+    if lacking := able.lacks(sort_codecs(encoding.codecs or ()), is_hdr=True):
+        hint = "Unset PENSTOCK_FFMPEG for the bundled one, or name fewer PENSTOCK_CODECS."
+        log.warning("ffmpeg_incomplete", lacks=lacking, hint=hint)
+    if encoding.quality == "auto" and able.meter is None:
+        log.warning("ffmpeg_incomplete", lacks="libvmaf and xpsnr", hint="Titles get the fixed ladder.")
 
 
 async def _connect(url: str, slots: int, stop: asyncio.Event, finish: asyncio.Event) -> Database | None:

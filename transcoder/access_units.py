@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from transcoder.mp4 import Mp4Error
+from transcoder.boxes import Mp4Error
 
 _AVC_IDR = frozenset({5})
 # IDR_W_RADL and IDR_N_LP: a CRA picture may be followed by pictures that need what was before it.

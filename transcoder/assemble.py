@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from core.domain.media_tasks import Rendition
+from core.domain.media_results import Rendition
 from transcoder import playlists
 from transcoder.captions import cut_vtt, parse_vtt, thumbnails_vtt, write_vtt
+from transcoder.codecs import CODECS, range_name
 from transcoder.dash import Stream, Words, manifest
-from transcoder.encode import text_file, video_file
+from transcoder.encode import text_file
+from transcoder.encode_picture import video_file
 from transcoder.encode_sound import audio_file
-from transcoder.ladder import GOPS_PER_SEGMENT, Plan
+from transcoder.ladder import GOPS_PER_SEGMENT, Plan, Rung
 from transcoder.languages import UNKNOWN, language_name, language_tag
 from transcoder.package import INIT, Packaged, package_audio, package_video
 from transcoder.playlists import Bandwidth, Choice, Piece, Variant
@@ -160,8 +162,10 @@ class _Layout:
         heaviest_peak = max((s.bandwidth.peak_bps for s in self.sounds), default=0)
         heaviest_average = max((s.bandwidth.average_bps for s in self.sounds), default=0)
         sound_codecs = tuple(dict.fromkeys(s.packaged.track.codecs for s in self.sounds))
+        is_high = any(rung.range != "sdr" for rung in self.plan.rungs)
+        several = len({rung.codec for rung in self.plan.rungs}) > 1
         for rung in self.plan.rungs:
-            folder = f"video/{rung.lines}p"
+            folder = f"video/{rung.name}"
             raws = [video_file(part, rung) for part in self.parts]
             packaged = package_video(raws, self.out / folder, GOPS_PER_SEGMENT)
             for raw in raws:
@@ -171,9 +175,11 @@ class _Layout:
             frames_target_s = playlists.target_duration(frames)
             self._write(f"{folder}/{IFRAMES}", playlists.iframe_playlist(frames, frames_target_s, init=INIT))
             own, of_frames = playlists.measure(pieces, self.target_s), playlists.measure(frames, frames_target_s)
+            video_range = range_name(track.transfer) if is_high else None
             self.streams.append(
                 Stream(
                     folder, track.codecs, own, track.timescale, pieces, track.width, track.height, grid.rate,
+                    transfer=track.transfer if rung.range != "sdr" else None,
                 )
             )  # fmt: skip
             both = Bandwidth(own.peak_bps + heaviest_peak, own.average_bps + heaviest_average)
@@ -181,19 +187,23 @@ class _Layout:
             self.variants.append(
                 Variant(
                     f"{folder}/{PLAYLIST}", both, (track.codecs, *sound_codecs), track.width, track.height, grid.rate,
-                    AUDIO_GROUP if self.sounds else None, TEXT_GROUP if has_text else None,
+                    AUDIO_GROUP if self.sounds else None, TEXT_GROUP if has_text else None, video_range=video_range,
+                    score=score(rung) if several else None, place=CODECS.index(rung.codec),
                 )
             )  # fmt: skip
             self.variants.append(
-                Variant(f"{folder}/{IFRAMES}", of_frames, (track.codecs,), track.width, track.height, is_iframes=True)
-            )
+                Variant(
+                    f"{folder}/{IFRAMES}", of_frames, (track.codecs,), track.width, track.height, is_iframes=True,
+                    video_range=video_range,
+                )
+            )  # fmt: skip
             for kind, path, bandwidth, listed in (
                 ("video", PLAYLIST, own, pieces),
                 ("iframes", IFRAMES, of_frames, frames),
             ):
                 self.renditions.append(
                     Rendition(
-                        "video" if kind == "video" else "iframes", f"{rung.lines}p", f"{folder}/{path}", track.codecs,
+                        "video" if kind == "video" else "iframes", rung.name, f"{folder}/{path}", track.codecs,
                         track.width, track.height, round(float(grid.rate), 3), bandwidth.peak_bps, bandwidth.average_bps,
                         segment_count=len(listed), size_bytes=sum(p.size_bytes for p in listed),
                         duration_ms=_ms(packaged.duration),
@@ -249,6 +259,11 @@ def add_stills(generation: Generation, plan: Plan, raw: Path) -> Generation:
         text = thumbnails_vtt(plan.sprite, plan.grid.rate, plan.duration, "sprite.jpg")
         (out / "thumbnails/sprite.vtt").write_text(text, "utf-8")
     return replace(generation, has_poster=(out / POSTER).exists())
+
+
+def score(rung: Rung) -> int:
+    """SCORE: more lines look better, then the range, then the codec that shows more at the same rate."""
+    return 10 * rung.lines + (5 if rung.range != "sdr" else 0) + CODECS.index(rung.codec) + 1
 
 
 def _unused(name: str, taken: set[str], joint: str = " ") -> str:

@@ -11,15 +11,19 @@ from pathlib import Path
 import msgspec
 
 from core import errors
-from core.domain.media_tasks import Attempt, Finished, Poster, Split
+from core.domain.media_keys import SealedKey, new_key, seal_key
+from core.domain.media_results import Finished, Poster, Split
+from core.domain.media_tasks import Attempt
 from core.errors import Refusal
+from core.keys import KeyRing
 from core.objects import StoreDown
 from transcoder import encode, encoder, pieces
+from transcoder.abilities import check_abilities
 from transcoder.assemble import POSTER, Generation, add_stills, assemble
+from transcoder.boxes import Mp4Error
 from transcoder.check import check_generation, told
 from transcoder.encoder import Transient
 from transcoder.ladder import Plan, decide_chunks, plan
-from transcoder.mp4 import Mp4Error
 from transcoder.pieces import Shared
 from transcoder.preview import Show, make_preview
 from transcoder.probe import probe
@@ -29,6 +33,7 @@ from transcoder.scratch import attempt_folder
 from transcoder.source import Source
 from transcoder.status import Status
 from transcoder.unsound import Unsound
+from transcoder.wishes import decide_wishes
 from transcoder.workshop import Workshop, check_room
 
 # Formats whose index leads to the key frame before any instant: only those are worth cutting into chunks.
@@ -71,47 +76,70 @@ async def perform(attempt: Attempt, shop: Workshop, status: Status, show: Show) 
 async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> Finished | Split:
     """A short film from beginning to end; a long one is only looked at, and becomes pieces."""
     async with shop.source(attempt) as path:
+        encrypt = bool(attempt.encoding.over(shop.encoding).encrypt)
+        if encrypt:
+            ring_of(shop)  # before hours of work
         source = await probe(path)
-        wanted = plan(source)
-        check_room(shop.scratch, wanted, wanted.duration)
-        if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
-            shared = msgspec.json.encode(Shared(source, shop.chunk_s)).decode()
-            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=True)
         raw = folder / "raw"
         raw.mkdir()
+        wishes = await decide_wishes(attempt, shop, path, source, raw, status)
+        wanted = plan(source, wishes)
+        check_room(shop.scratch, wanted, wanted.duration)
+        await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
+        if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
+            shared = msgspec.json.encode(Shared(source, shop.chunk_s, wishes, encrypt)).decode()
+            # A preview lies in the store as it is made, in the clear.
+            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=not encrypt)
         status.enter("encoding", 0.01)
         total_s = float(wanted.duration)
         gains_db = await pieces.measure_gains(shop.exe, path, source, raw)
         argv = encode.ladder_argv(shop.exe, path, source, wanted, raw, gains_db)
         await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
         await pieces.extract_text(shop.exe, path, source, raw, total_s)
-    return await _finish(attempt, shop, source, wanted, folder, 1, status)
+    return await _finish(attempt, shop, source, wanted, folder, 1, status, encrypt=encrypt)
 
 
 async def _stitch(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> Finished:
     """Joins the pieces of a long film."""
     shared = pieces.read_shared(attempt)
-    wanted = plan(shared.source)
+    wanted = shared.plan
     check_room(shop.scratch, wanted, wanted.duration)
     status.enter("assembling", 0.0)
     await pieces.collect(attempt, shop, folder / "raw", lambda share: status.enter("assembling", 0.4 * share))
     chunks = len(decide_chunks(wanted, shared.chunk_s))
-    return await _finish(attempt, shop, shared.source, wanted, folder, chunks, status)
+    return await _finish(attempt, shop, shared.source, wanted, folder, chunks, status, encrypt=shared.encrypt)
 
 
 async def _finish(
-    attempt: Attempt, shop: Workshop, source: Source, wanted: Plan, folder: Path, chunks: int, status: Status
+    attempt: Attempt,
+    shop: Workshop,
+    source: Source,
+    wanted: Plan,
+    folder: Path,
+    chunks: int,
+    status: Status,
+    *,
+    encrypt: bool,
 ) -> Finished:
-    """From raw files to a generation in the store: packaged, checked, uploaded, read back."""
+    """From raw files to a generation in the store: packaged, checked, encrypted if asked for, uploaded, read back."""
     status.enter("verifying", ENCODE_SHARE)
-    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language)
-    await check_generation(shop.exe, generation, source.duration_s)
-    status.enter("publishing", 0.95)
     prefix = attempt.store_prefix
+    key = new_key() if encrypt else None
+    sealed = seal_key(ring_of(shop), key, prefix) if key is not None else None
+    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language)
+    generation = await check_generation(shop.exe, generation, source.duration_s, key)
+    status.enter("publishing", 0.95)
     manifest = await publish(
         shop.store, generation.folder, prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
     )
-    return _finished(generation, manifest, shop, prefix)
+    return _finished(generation, manifest, shop, prefix, sealed)
+
+
+def ring_of(shop: Workshop) -> KeyRing:
+    """What keys are sealed with. Raises Transient: another worker may have one."""
+    if shop.ring is None:
+        raise Transient(Refusal(errors.NO_KEY_RING, hint="Set PENSTOCK_SECRET_KEYS for every worker."))
+    return shop.ring
 
 
 async def _assemble(
@@ -128,7 +156,9 @@ async def _assemble(
     return await asyncio.to_thread(add_stills, generation, wanted, raw)
 
 
-def _finished(generation: Generation, manifest: Manifest, shop: Workshop, prefix: str) -> Finished:
+def _finished(
+    generation: Generation, manifest: Manifest, shop: Workshop, prefix: str, sealed: SealedKey | None
+) -> Finished:
     poster, store = None, shop.store
     if generation.has_poster:
         size_bytes, digest = manifest.objects[POSTER]
@@ -143,4 +173,5 @@ def _finished(generation: Generation, manifest: Manifest, shop: Workshop, prefix
         checksum=manifest.checksum,
         renditions=generation.renditions,
         poster=poster,
+        key=sealed,
     )

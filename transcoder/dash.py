@@ -17,6 +17,8 @@ _NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 _PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
 _CHANNELS = "urn:mpeg:mpegB:cicp:ChannelConfiguration"
 _ROLE = "urn:mpeg:dash:role:2011"
+_CICP = "urn:mpeg:mpegB:cicp:"
+_PQ, _BT2020 = 16, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Stream:
     channels: int | None = None
     language: str = "und"
     is_default: bool = True
+    transfer: int | None = None
+    """Of a picture whose range is not SDR's: its transfer characteristics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,10 @@ def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], w
         f'<Period id="0" start="PT0S" duration="{_period(duration)}">',
     ]
     pictures = [stream for stream in streams if stream.width is not None]
-    for codec, group in groupby(pictures, key=lambda stream: stream.codecs.partition(".")[0]):
-        lines += _set(f'contentType="video" mimeType="video/mp4" id="{codec}"', list(group))
+    for number, (codec, group) in enumerate(groupby(pictures, key=lambda stream: stream.codecs.partition(".")[0])):
+        # Later codecs look better at the same rate: who can play more than one takes the last.
+        priority = f' selectionPriority="{number + 1}"'
+        lines += _set(f'contentType="video" mimeType="video/mp4" id="{codec}"{priority}', list(group))
     for number, stream in enumerate(stream for stream in streams if stream.width is None):
         lines += _set(
             f'contentType="audio" mimeType="audio/mp4" id="sound-{number}" lang={quoteattr(stream.language)}', [stream]
@@ -75,10 +81,20 @@ def _set(attributes: str, streams: Sequence[Stream]) -> list[str]:
     role = "main" if streams[0].is_default else "alternate"
     return [
         f'<AdaptationSet {attributes} segmentAlignment="true" startWithSAP="1">',
+        *_colours(streams[0].transfer),
         f'<Role schemeIdUri="{_ROLE}" value="{role}"/>',
         *(_representation(stream) for stream in streams),
         "</AdaptationSet>",
     ]
+
+
+def _colours(transfer: int | None) -> list[str]:
+    """DASH-IF IOP 10.2: a player that does not know PQ must leave the set alone; HLG looks fair on any screen."""
+    if transfer is None:
+        return []
+    kind = "EssentialProperty" if transfer == _PQ else "SupplementalProperty"
+    stated = (("ColourPrimaries", _BT2020), ("TransferCharacteristics", transfer), ("MatrixCoefficients", _BT2020))
+    return [f'<{kind} schemeIdUri="{_CICP}{name}" value="{value}"/>' for name, value in stated]
 
 
 def _representation(stream: Stream) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import ffmpeg
 
 from transcoder.argv import compile_argv, given
+from transcoder.encode_picture import video_file, video_outputs
 from transcoder.encode_sound import sound_outputs
 from transcoder.ladder import Chunk, Plan, Rung, Sprite
-from transcoder.source import Source, VideoTrack
+from transcoder.source import Source
 
-PRESET = "veryfast"
-CRF = 23
 # Beyond this share of undecodable packets the source counts as damaged and ffmpeg ends with 69.
 MAX_ERROR_RATE = 0.1
 EXIT_TOO_MANY_ERRORS = 69
@@ -26,11 +24,6 @@ POSTER_LONG_SIDE_PX = 1280
 _OURS = {"protocol_whitelist": "file", "format_whitelist": "hls,mov,webvtt"}
 PREVIEW_FRAG_US = 1_000_000
 SEEK_MARGIN_S = Fraction(1)
-
-
-def video_file(folder: Path, rung: Rung) -> Path:
-    """Where the encoder writes a rung, as one fragmented MP4."""
-    return folder / f"video-{rung.lines}.mp4"
 
 
 def text_file(folder: Path, number: int) -> Path:
@@ -46,7 +39,7 @@ def ladder_argv(
     film = given(path, **({"reinit_filter:v": 0} if source.video is not None else {}))
     outputs: list[Any] = []
     if source.video is not None and plan.grid is not None:
-        outputs += _video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
+        outputs += video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
     outputs += sound_outputs(film, plan, source, folder, gains_db or (0.0,) * len(source.audio))
     if source.cover_index is not None:
         cover = film[str(source.cover_index)].filter("scale", *_poster_size())
@@ -62,15 +55,22 @@ def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, 
     """
     assert source.video is not None
     assert plan.grid is not None
-    first_s = chunk.first / plan.grid.rate
+    film = given(path, **seek_options(chunk.first / plan.grid.rate))
+    outputs = video_outputs(film, source.video, plan, folder, chunk)
+    own_time = ("-copyts", "-start_at_zero")
+    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE), *own_time)
+
+
+def seek_options(first_s: Fraction) -> dict[str, Any]:
+    """Input options to read from the key frame before `first_s`.
+
+    No `t`: it would count from that key frame, and so end a chunk early. The last `trim` ends the run.
+    """
     begin_s = max(Fraction(0), first_s - SEEK_MARGIN_S)
-    # No `t`: it would count from the key frame before, and so end the chunk early. The last `trim` ends the run.
     options: dict[str, Any] = {"reinit_filter:v": 0}
     if begin_s > 0:
         options |= {"ss": f"{float(begin_s):.6f}", "noaccurate_seek": None}
-    outputs = _video_outputs(given(path, **options), source.video, plan, folder, chunk)
-    own_time = ("-copyts", "-start_at_zero")
-    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE), *own_time)
+    return options
 
 
 def preview_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, *, is_copy: bool) -> list[str]:
@@ -85,81 +85,9 @@ def preview_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path
     else:
         # Without B-frames the first segment is whole as soon as the next begins.
         options = {"bf": 0, "flush_packets": 1}
-        outputs = _video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames), options)
+        outputs = video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames), options)
     outputs += sound_outputs(film, plan, source, folder, (0.0,) * len(source.audio), frag_us=PREVIEW_FRAG_US)
     return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
-
-
-def _video_outputs(
-    film: Any,
-    video: VideoTrack,
-    plan: Plan,
-    folder: Path,
-    chunk: Chunk,
-    options: Mapping[str, Any] = MappingProxyType({}),
-) -> list[Any]:
-    assert plan.grid is not None
-    picture = film[str(video.index)]
-    if video.is_interlaced:
-        picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
-    # Early: a size that changes in the middle of a film ends here, and everything after has less to do.
-    picture = picture.filter("scale", plan.rungs[0].width, plan.rungs[0].height)
-    if video.is_hdr:
-        picture = _to_sdr(picture)
-    # A constant rate on a grid that starts at zero; the last picture stands until the sound ends.
-    start_s = chunk.first / plan.grid.rate
-    picture = (
-        picture.filter("fps", fps=_ratio(plan.grid.rate), start_time=_ratio(start_s))
-        .filter("tpad", stop=-1, stop_mode="clone")
-        .filter("trim", end_frame=chunk.frames)
-        .filter("setpts", "PTS-STARTPTS")
-    )
-    branches = picture.filter_multi_output("split", len(plan.rungs))
-    return [
-        _rung_output(branches[n], rung, plan, video_file(folder, rung), options) for n, rung in enumerate(plan.rungs)
-    ]
-
-
-def _to_sdr(picture: Any) -> Any:
-    """PQ or HLG to BT.709: untouched, HDR looks washed out on every other screen."""
-    return (
-        picture.filter("zscale", t="linear", npl=100)
-        .filter("format", "gbrpf32le")
-        .filter("zscale", p="bt709")
-        .filter("tonemap", tonemap="hable", desat=0)
-        .filter("zscale", t="bt709", m="bt709", r="tv")
-        .filter("format", "yuv420p")
-    )
-
-
-def _rung_output(branch: Any, rung: Rung, plan: Plan, target: Path, options: Mapping[str, Any]) -> Any:
-    assert plan.grid is not None
-    gop = plan.grid.gop
-    scaled = branch.filter("scale", rung.width, rung.height).filter("setsar", 1).filter("format", "yuv420p")
-    return ffmpeg.output(
-        scaled,
-        str(target),
-        **{
-            "c:v": "libx264",
-            "preset": PRESET,
-            "crf": CRF,
-            "maxrate": rung.max_bps,
-            "bufsize": rung.max_bps * 3 // 2,
-            "profile:v": rung.profile,
-            "g": gop,
-            "keyint_min": gop,
-            "sc_threshold": 0,
-            "flags": "+cgop",
-            "forced-idr": 1,
-            "force_key_frames": f"expr:eq(mod(n,{gop}),0)",
-            "fps_mode": "passthrough",
-            "map_metadata": -1,
-            "map_chapters": -1,
-            "movflags": "+cmaf+frag_keyframe",
-            "f": "mp4",
-            **options,
-        },
-    )
 
 
 def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
@@ -170,7 +98,7 @@ def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
     assert plan.grid is not None
     gop, rate = plan.grid.gop, plan.grid.rate
     at_s = float(plan.grid.frames // gop * POSTER_AT // 1 * gop / rate)
-    top = ffmpeg.input(str(_packaged(out, plan.rungs[0])), ss=f"{at_s:.3f}", **_OURS)
+    top = ffmpeg.input(str(_packaged(out, plan.base[0])), ss=f"{at_s:.3f}", **_OURS)
     outputs = [_picture(top.video.filter("scale", *_poster_size()), folder / "poster.jpg")]
     if plan.sprite is not None:
         low = ffmpeg.input(str(_packaged(out, plan.rungs[-1])), skip_frame="nokey", **_OURS)
@@ -179,7 +107,7 @@ def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
 
 
 def _packaged(out: Path, rung: Rung) -> Path:
-    return out / f"video/{rung.lines}p/playlist.m3u8"
+    return out / f"video/{rung.name}/playlist.m3u8"
 
 
 def _sheet(key_frames: Any, sprite: Sprite, gop: int) -> Any:
@@ -218,9 +146,7 @@ def text_argv(exe: Path, path: Path, source: Source, folder: Path) -> list[str]:
 
 def decode_argv(exe: Path, playlist: Path) -> list[str]:
     """Decodes every rendition of a finished playlist and writes nothing; silence on stderr means it is sound."""
-    film = ffmpeg.input(str(playlist), **_OURS)
+    # An encrypted generation's key lies beside it for as long as this takes; its name is not a common one.
+    options = {**_OURS, "protocol_whitelist": "file,crypto", "allowed_extensions": "ALL"}
+    film = ffmpeg.input(str(playlist), **options)
     return compile_argv(exe, [ffmpeg.output(film, "-", **{"f": "null", "map": "0", "c:s": "copy"})])
-
-
-def _ratio(value: Fraction) -> str:
-    return f"{value.numerator}/{value.denominator}"

@@ -24,6 +24,8 @@ _MAX_SLOWNESS = 200
 _MIN_PATIENCE_S = 300.0
 _MEMORY_BYTES = 16 << 30
 _FILE_BYTES = 256 << 30
+# SVT-AV1 writes twenty lines of its settings to stderr, where an error's last words are looked for.
+_ENVIRONMENT = {"SVT_LOG": "1"}
 _STOPPED_BY = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STOPPED = tuple(-number for number in _STOPPED_BY)
 
@@ -73,7 +75,7 @@ async def _confined(argv: Sequence[str], total_s: float, reads: Sequence[Path], 
     cpu_s = int(patience_s(total_s)) * (os.cpu_count() or 1)
     limits = Limits(cpu_s=cpu_s, memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
     shut = shut_in(shelter, argv, reads=reads, writes=[writes], cwd=writes)
-    async with running(shut, env={}, cwd=writes, limits=limits) as child:
+    async with running(shut, env=_ENVIRONMENT, cwd=writes, limits=limits) as child:
         yield child
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from transcoder.mp4 import NON_SYNC_FLAGS, SYNC_FLAGS, Box, Sample, boxes, one
+from transcoder.boxes import Box, boxes, one
+from transcoder.mp4 import NON_SYNC_FLAGS, SYNC_FLAGS, Sample
 
 STYP = struct.pack(">I4s4sI4s4s", 24, b"styp", b"msdh", 0, b"msdh", b"cmfs")
 _FTYP = struct.pack(">I4s4sI4s4s4s", 28, b"ftyp", b"iso6", 0, b"iso6", b"cmfc", b"mp41")

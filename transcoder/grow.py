@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from transcoder.boxes import Mp4Error
 from transcoder.fragments import STYP, fragment_head, init_segment
-from transcoder.mp4 import Fragment, Mp4Error, Track, read_fragment, read_track
+from transcoder.mp4 import Fragment, Track, read_fragment, read_track
 from transcoder.package import INIT
 from transcoder.playlists import Piece
 from transcoder.verify_media import check_segment

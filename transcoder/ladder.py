@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import msgspec
+
+from transcoder.codecs import BASE, FACTS, X264_CRF, Codec, VideoRange, crf_like, sort_codecs
 from transcoder.source import Source, VideoTrack
 
 LINES = (1080, 720, 480, 360, 240)
@@ -32,6 +35,7 @@ _TOP_PIXELS = 1920 * 1080
 _RATE_EXPONENT = 0.78
 # A rung nearer than this to the one above costs storage and switches without being seen.
 _NEAREST_RUNG = 0.87
+_LEAST_BPS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,32 @@ class Rung:
     width: int
     height: int
     max_bps: int
+    crf: int = X264_CRF
+    codec: Codec = BASE
+    range: VideoRange = "sdr"
 
     @property
-    def profile(self) -> str:
-        """x264's profile: every device of the last decade decodes High; the small ones are for the others."""
-        return "high" if self.lines > 360 else "main"
+    def name(self) -> str:
+        """Its folder: `1080p`, and `1080p-hevc` beside it."""
+        return f"{self.lines}p" if self.codec == BASE else f"{self.lines}p-{self.codec}"
+
+
+class Tuned(msgspec.Struct, frozen=True):
+    """What was measured to be right for one size of one title, in x264's terms."""
+
+    lines: int
+    crf: int
+    max_bps: int
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """What a job asks of its ladder: codecs beside H.264, and sizes and rates other than the usual ones."""
+
+    codecs: tuple[Codec, ...] = (BASE,)
+    tuned: tuple[Tuned, ...] = ()
+
+
+PLAIN = Wishes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +137,21 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything the encoder makes from one source. `sounds`: the first of each language in stereo, 5.1 after all of them."""
+    """Everything the encoder makes from one source: `rungs` of H.264, then of each other codec, each from the largest downwards.
+
+    `sounds`: the first of each language in stereo, 5.1 after all of them.
+    """
 
     rungs: tuple[Rung, ...]
     grid: Grid | None
     sprite: Sprite | None
     audio_samples: int
     sounds: tuple[Sound, ...] = ()
+
+    @property
+    def base(self) -> tuple[Rung, ...]:
+        """The H.264 ladder, which every device plays."""
+        return tuple(rung for rung in self.rungs if rung.codec == BASE)
 
     @property
     def duration(self) -> Fraction:
@@ -131,15 +164,35 @@ class Plan:
         return self.grid.segment if self.grid else Fraction(GOP_S * GOPS_PER_SEGMENT)
 
 
-def plan(source: Source) -> Plan:
+def plan(source: Source, wishes: Wishes = PLAIN) -> Plan:
     """What to make of `source`."""
     if source.video is None:
         samples = max(AUDIO_FRAME_SAMPLES, round(source.duration_s * AUDIO_RATE_HZ))
         return Plan((), None, None, samples, decide_sounds(source))
     grid = decide_grid(source.video, source.duration_s)
     samples = round(grid.duration * AUDIO_RATE_HZ)
-    rungs = decide_rungs(*source.video.shown_size, grid.rate)
-    return Plan(rungs, grid, decide_sprite(rungs[0], grid), samples, decide_sounds(source))
+    base = tune(decide_rungs(*source.video.shown_size, grid.rate), wishes.tuned)
+    rungs = [in_codec(rung, codec, source.video.transfer) for codec in sort_codecs(wishes.codecs) for rung in base]
+    return Plan(tuple(rungs), grid, decide_sprite(base[0], grid), samples, decide_sounds(source))
+
+
+def tune(rungs: tuple[Rung, ...], tuned: tuple[Tuned, ...]) -> tuple[Rung, ...]:
+    """The rungs that `tuned` kept, with its qualities and rates; all of them where it says nothing."""
+    found = {about.lines: about for about in tuned}
+    kept = tuple(
+        replace(rung, crf=found[rung.lines].crf, max_bps=min(rung.max_bps, found[rung.lines].max_bps))
+        for rung in rungs
+        if rung.lines in found
+    )
+    return kept or rungs
+
+
+def in_codec(rung: Rung, codec: Codec, transfer: VideoRange) -> Rung:
+    """An H.264 rung in another codec, which also keeps a high dynamic range; H.264 is for who can show none."""
+    if codec == BASE:
+        return rung
+    max_bps = max(_LEAST_BPS, int(rung.max_bps * FACTS[codec].share))
+    return replace(rung, codec=codec, max_bps=max_bps, crf=crf_like(codec, rung.crf), range=transfer)
 
 
 def decide_sounds(source: Source) -> tuple[Sound, ...]:
@@ -209,7 +262,7 @@ def _rung(width: int, height: int, lines: int, rate: Fraction) -> Rung:
     pixels = scaled_width * scaled_height
     smoothness = 1.4 if rate > 35 else 1.0
     max_bps = int(_TOP_BPS * (pixels / _TOP_PIXELS) ** _RATE_EXPONENT * smoothness)
-    return Rung(lines, scaled_width, scaled_height, max(100_000, max_bps))
+    return Rung(lines, scaled_width, scaled_height, max(_LEAST_BPS, max_bps))
 
 
 def _even(value: Fraction, most: int) -> int:

@@ -12,8 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
+from transcoder.boxes import Mp4Error
 from transcoder.fragments import STYP, fragment_head, init_segment
-from transcoder.mp4 import Fragment, Mp4Error, Sample, Track, read_fragment, read_track
+from transcoder.mp4 import Fragment, Sample, Track, read_fragment, read_track
 from transcoder.playlists import Piece
 
 INIT = "init.mp4"

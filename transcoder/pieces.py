@@ -17,11 +17,13 @@ from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.objects import ObjectMissing
 from transcoder import encode, encoder
+from transcoder.abilities import check_abilities
+from transcoder.boxes import Mp4Error
+from transcoder.encode_picture import video_file
 from transcoder.encode_sound import measure_argv, sound_argv
 from transcoder.encoder import Transient
-from transcoder.ladder import decide_chunks, plan
+from transcoder.ladder import PLAIN, Plan, Wishes, decide_chunks, plan
 from transcoder.loudness import read_summary
-from transcoder.mp4 import Mp4Error
 from transcoder.package import count_samples
 from transcoder.publish import PARALLEL_PUTS, publish
 from transcoder.source import Source
@@ -32,10 +34,17 @@ log = structlog.get_logger(__name__)
 
 
 class Shared(msgspec.Struct, frozen=True):
-    """What the first task tells the others: the probe's findings, and the chunks' length that follows from nothing else."""
+    """What the first task tells the others: the probe's findings, and what follows from nothing else."""
 
     source: Source
     chunk_s: int
+    wishes: Wishes = PLAIN
+    encrypt: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """The same for every task of the job."""
+        return plan(self.source, self.wishes)
 
 
 def read_shared(attempt: Attempt) -> Shared:
@@ -47,11 +56,12 @@ def read_shared(attempt: Attempt) -> Shared:
 async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> None:
     """The ladder's pictures of one chunk, into the store. Raises Refusal, Transient, StoreDown."""
     shared = read_shared(attempt)
-    source, wanted = shared.source, plan(shared.source)
+    source, wanted = shared.source, shared.plan
     chunk = decide_chunks(wanted, shared.chunk_s)[attempt.chunk_no or 0]
     assert wanted.grid is not None
     total = chunk.frames / wanted.grid.rate
     check_room(shop.scratch, wanted, total)
+    await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
     status.enter("encoding", 0.0)
     raw = folder / "raw"
     raw.mkdir()
@@ -60,19 +70,19 @@ async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: S
         await encoder.encode(argv, float(total), status.encoded, reads=[path], writes=raw)
     for rung in wanted.rungs:
         try:
-            found = await asyncio.to_thread(count_samples, encode.video_file(raw, rung))
+            found = await asyncio.to_thread(count_samples, video_file(raw, rung))
         except Mp4Error as error:
             raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
         if found != chunk.frames:
-            text = f"Chunk {attempt.chunk_no} of {rung.lines}p has {found} pictures, not {chunk.frames}."
+            text = f"Chunk {attempt.chunk_no} of {rung.name} has {found} pictures, not {chunk.frames}."
             raise Refusal(errors.VERIFY_FAILED, text)
     await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
 
 
 async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> None:
     """Every sound and every subtitle, into the store. Raises Refusal, Transient, StoreDown."""
-    source = read_shared(attempt).source
-    wanted = plan(source)
+    shared = read_shared(attempt)
+    source, wanted = shared.source, shared.plan
     status.enter("encoding", 0.0)
     raw, total_s = folder / "raw", float(wanted.duration)
     raw.mkdir()

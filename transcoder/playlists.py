@@ -21,6 +21,14 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyTag:
+    """EXT-X-KEY for every segment of a playlist: where the key is, relative to it, and the initialisation vector."""
+
+    uri: str
+    iv: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Bandwidth:
     """Bits per second: the most demanding stretch, and all of it."""
 
@@ -55,6 +63,12 @@ class Variant:
     audio: str | None = None
     subtitles: str | None = None
     is_iframes: bool = False
+    video_range: str | None = None
+    """SDR, PQ or HLG; said of every picture as soon as one is not SDR (Apple 9.16)."""
+    score: int | None = None
+    """The higher, the better it looks, whatever it costs; on every variant or on none (Apple 9.19)."""
+    place: int = 0
+    """Of its codec's ladder among the others; 0 is the one that every device plays."""
 
 
 def target_duration(pieces: Sequence[Piece]) -> int:
@@ -84,23 +98,25 @@ def measure(pieces: Sequence[Piece], target_s: int) -> Bandwidth:
     return Bandwidth(-int(-peak // 1), -int(-average // 1))
 
 
-def media_playlist(pieces: Sequence[Piece], target_s: int, *, init: str | None) -> str:
+def media_playlist(pieces: Sequence[Piece], target_s: int, *, init: str | None, key: KeyTag | None = None) -> str:
     """A VOD media playlist; `init` is its EXT-X-MAP (subtitles have none)."""
-    return _media(pieces, target_s, init, is_iframes=False)
+    return _media(pieces, target_s, init, key, is_iframes=False)
 
 
 def event_playlist(pieces: Sequence[Piece], target_s: int, *, init: str, is_over: bool) -> str:
     """A playlist that grows at its end and is never changed otherwise; with `is_over` it will not grow any more (RFC 8216, 4.3.3.5)."""
-    whole = _media(pieces, target_s, init, is_iframes=False).replace("PLAYLIST-TYPE:VOD", "PLAYLIST-TYPE:EVENT", 1)
+    whole = _media(pieces, target_s, init, None, is_iframes=False).replace(
+        "PLAYLIST-TYPE:VOD", "PLAYLIST-TYPE:EVENT", 1
+    )
     return whole if is_over else whole.removesuffix("#EXT-X-ENDLIST\n")
 
 
-def iframe_playlist(pieces: Sequence[Piece], target_s: int, *, init: str) -> str:
-    """A playlist of key frames alone, as byte ranges of the same segments."""
-    return _media(pieces, target_s, init, is_iframes=True)
+def iframe_playlist(pieces: Sequence[Piece], target_s: int, *, init: str | None, key: KeyTag | None = None) -> str:
+    """A playlist of key frames alone, as byte ranges of the same segments, or as files where those are encrypted."""
+    return _media(pieces, target_s, init, key, is_iframes=True)
 
 
-def _media(pieces: Sequence[Piece], target_s: int, init: str | None, *, is_iframes: bool) -> str:
+def _media(pieces: Sequence[Piece], target_s: int, init: str | None, key: KeyTag | None, *, is_iframes: bool) -> str:
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", f"#EXT-X-TARGETDURATION:{target_s}", "#EXT-X-MEDIA-SEQUENCE:0"]
     lines.append("#EXT-X-PLAYLIST-TYPE:VOD")
     if is_iframes:
@@ -108,6 +124,9 @@ def _media(pieces: Sequence[Piece], target_s: int, init: str | None, *, is_ifram
     if init is not None:
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
         lines.append(f"#EXT-X-MAP:URI={_quoted(init)}")
+    if key is not None:
+        # After EXT-X-MAP, so that it holds for the segments alone and the init segment stays in the clear.
+        lines.append(f"#EXT-X-KEY:METHOD=AES-128,URI={_quoted(key.uri)},IV=0x{key.iv.hex()}")
     for piece in pieces:
         lines.append(f"#EXTINF:{_seconds(piece.duration)},")
         if piece.byte_range is not None:
@@ -118,12 +137,18 @@ def _media(pieces: Sequence[Piece], target_s: int, init: str | None, *, is_ifram
 
 
 def multivariant_playlist(choices: Sequence[Choice], variants: Sequence[Variant]) -> str:
-    """The master playlist: the variant nearest to 2 Mbit/s first, where players start, then from the best downwards."""
+    """The master playlist: the base's variant nearest to 2 Mbit/s first, where players start, then from the best downwards.
+
+    The base comes before other codecs: a player that looks at no CODECS takes what it meets first.
+    """
     lines = ["#EXTM3U", f"#EXT-X-VERSION:{VERSION}", "#EXT-X-INDEPENDENT-SEGMENTS"]
     lines += [_choice(choice) for choice in choices]
-    shown = sorted((v for v in variants if not v.is_iframes), key=lambda v: -v.bandwidth.peak_bps)
+    shown = sorted((v for v in variants if not v.is_iframes), key=lambda v: (v.place, -v.bandwidth.peak_bps))
     if shown:
-        default = min(shown, key=lambda v: abs(v.bandwidth.peak_bps - DEFAULT_VARIANT_BPS))
+        default = min(
+            (v for v in shown if v.place == shown[0].place),
+            key=lambda v: abs(v.bandwidth.peak_bps - DEFAULT_VARIANT_BPS),
+        )
         shown = [default, *(v for v in shown if v is not default)]
     for variant in shown:
         lines += [f"#EXT-X-STREAM-INF:{_variant(variant)}", variant.uri]
@@ -158,6 +183,10 @@ def _variant(variant: Variant) -> str:
     ]
     if variant.width is not None and variant.height is not None:
         attributes.append(f"RESOLUTION={variant.width}x{variant.height}")
+    if variant.video_range is not None:
+        attributes.append(f"VIDEO-RANGE={variant.video_range}")
+    if variant.score is not None:
+        attributes.append(f"SCORE={variant.score}.0")
     if variant.is_iframes:
         return ",".join(attributes)
     if variant.frame_rate is not None:

@@ -16,6 +16,8 @@ from av.error import FFmpegError
 from core import errors
 from core.errors import Code
 from transcoder import source
+from transcoder.codecs import TRANSFERS
+from transcoder.luminance import read_light, read_mastering
 from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
 
 _FIRST_PACKETS = 4000
@@ -23,7 +25,8 @@ _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
-_HDR_TRANSFERS = frozenset({16, 18})  # SMPTE ST 2084, ARIB STD-B67
+_RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
+_UNSTATED = frozenset({0, 2})  # ISO/IEC 23091-2: reserved, unspecified
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -149,7 +152,10 @@ def _video(stream: Any, frame: Any) -> VideoTrack:
         rotation=round(frame.rotation or 0) % 360,
         frame_rate=(rate.numerator, rate.denominator) if rate else (25, 1),
         is_interlaced=bool(frame.interlaced_frame),
-        is_hdr=int(frame.color_trc) in _HDR_TRANSFERS,
+        transfer=_RANGES.get(int(frame.color_trc), "sdr"),
+        is_tagged=not {int(frame.color_primaries), int(frame.colorspace)} & _UNSTATED,
+        mastering=read_mastering(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
+        light=read_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
         is_plain=_codec(stream) == "h264"
         and frame.format.name in ("yuv420p", "yuvj420p")
         and (not aspect or aspect == 1)
@@ -157,6 +163,11 @@ def _video(stream: Any, frame: Any) -> VideoTrack:
         and not frame.interlaced_frame
         and max(frame.width, frame.height) <= _PLAIN_SIDE_PX,
     )
+
+
+def _side_data(frame: Any, kind: str) -> bytes | None:
+    found = frame.side_data.get(kind)
+    return None if found is None else bytes(found)
 
 
 def _length(path: str, container: Any, indexes: list[int]) -> float:

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import msgspec
 
+from transcoder.codecs import VideoRange
+
 MAX_SIDE_PX = 8192
 MAX_DURATION_S = 24 * 3600.0
 MAX_STREAMS = 64
@@ -41,6 +43,24 @@ READ_OPTIONS = {
 }
 
 
+class Mastering(msgspec.Struct, frozen=True):
+    """The screen that an HDR film was graded on (SMPTE ST 2086): chromaticities in 1/50000, luminance in 1/10000 cd/m2."""
+
+    red: tuple[int, int]
+    green: tuple[int, int]
+    blue: tuple[int, int]
+    white: tuple[int, int]
+    most: int
+    least: int
+
+
+class LightLevel(msgspec.Struct, frozen=True):
+    """How bright an HDR film gets (CTA-861.3), in cd/m2: its brightest pixel, its brightest picture on average."""
+
+    pixel: int
+    picture: int
+
+
 class VideoTrack(msgspec.Struct, frozen=True):
     """The picture: stored size in pixels, how to show it, and how often it changes."""
 
@@ -52,9 +72,18 @@ class VideoTrack(msgspec.Struct, frozen=True):
     rotation: int = 0
     frame_rate: tuple[int, int] = (25, 1)
     is_interlaced: bool = False
-    is_hdr: bool = False
+    transfer: VideoRange = "sdr"
+    is_tagged: bool = False
+    """Whether its primaries and its matrix are stated; where they are not, a high dynamic range is taken to be BT.2020."""
+    mastering: Mastering | None = None
+    light: LightLevel | None = None
     is_plain: bool = False
     """H.264 in 4:2:0 with square pixels, upright and progressive: what every player takes as it is."""
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether it is brighter than ordinary screens can show."""
+        return self.transfer != "sdr"
 
     @property
     def shown_size(self) -> tuple[int, int]:

@@ -15,6 +15,12 @@ class Status:
     stage: str = "probing"
     percent: float = 0.0
     eta_s: int | None = None
+    ticked_at: float | None = None
+    """When whoever keeps the lease last had a turn, on the monotonic clock; None where nobody does."""
+
+    def stood_still_s(self) -> float:
+        """How long the keeper of the lease has had no turn: many seconds only when the whole process was stopped."""
+        return 0.0 if self.ticked_at is None else time.monotonic() - self.ticked_at
 
     def encoded(self, progress: Progress) -> None:
         """The encoder moved."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 
+from transcoder.codecs import range_name
 from transcoder.playlists import measure
 from transcoder.unsound import Rule, expect
 from transcoder.verify_media import ROUNDING, Checked, check_iframes, check_rendition, read_playlist
@@ -53,6 +54,7 @@ def verify(folder: Path, duration: Fraction, source_s: float | None = None) -> i
         _check_length(path, checked, duration)
     _check_alignment(shown, sounds)
     _check_groups(variants, media)
+    _check_ranges(variants, frames, everything)
     for path, about in variants.items():
         checked = everything[path]
         heard = [s for p, s in sounds.items() if p != path and media[p]["GROUP-ID"] == about.get("AUDIO")]
@@ -121,6 +123,24 @@ def _check_groups(variants: Mapping[str, Mapping[str, str]], media: Mapping[str,
         for kind in ("AUDIO", "SUBTITLES"):
             known = kind not in about or (kind, about[kind]) in groups
             expect(known, Rule.GROUPS, path, f"names the {kind} group {about.get(kind)}, which is not there")
+
+
+def _check_ranges(
+    variants: Mapping[str, Mapping[str, str]],
+    frames: Mapping[str, Mapping[str, str]],
+    everything: Mapping[str, Checked],
+) -> None:
+    scored = sum("SCORE" in about for about in variants.values())
+    expect(scored in (0, len(variants)), Rule.SCORE, MASTER, f"{scored} of {len(variants)} variants have a SCORE")
+    found = {path: range_name(everything[path].track.transfer) for path in (*variants, *frames)}
+    shown = {found[path] for path in variants}
+    expect("SDR" in shown, Rule.RANGE, MASTER, "no variant is SDR")
+    for path, about in (*variants.items(), *frames.items()):
+        stated = about.get("VIDEO-RANGE")
+        missing = stated is None and len(shown) > 1
+        expect(not missing, Rule.RANGE, path, "has no VIDEO-RANGE beside others that are not SDR")
+        differing = f"VIDEO-RANGE says {stated}, the init segment {found[path]}"
+        expect(stated in (None, found[path]), Rule.RANGE, path, differing)
 
 
 def _check_variant(path: str, about: Mapping[str, str], checked: Checked, heard: list[Checked]) -> None:

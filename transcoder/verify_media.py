@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from transcoder.access_units import begins_anew
-from transcoder.mp4 import Box, Fragment, Mp4Error, Track, boxes, find, read_fragment, read_track
+from transcoder.boxes import Box, Mp4Error, boxes, find
+from transcoder.mp4 import Fragment, Track, read_fragment, read_track
 from transcoder.playlists import Piece
 from transcoder.unsound import Rule, Unsound, expect
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,13 @@ import structlog
 
 from core import errors
 from core.database import Database, DatabaseDown, Tx
-from core.domain import media_previews, media_tasks
+from core.domain import media_keys, media_pieces, media_previews, media_tasks
+from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_previews import Preview
-from core.domain.media_tasks import Attempt, Finished, Split
+from core.domain.media_results import Finished, Split
+from core.domain.media_tasks import Attempt
 from core.errors import Refusal
+from core.keys import KeyRing
 from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
 from transcoder.attempt import perform
@@ -63,13 +67,16 @@ class Worker:
         ffmpeg: Path | None = None,
         slots: int = 1,
         chunk_s: int = DEFAULT_CHUNK_S,
+        encoding: Encoding = USUAL,
+        ring: KeyRing | None = None,
     ) -> None:
         self._database = database
         self._store = store
-        self._shop = Workshop(store, scratch, ffmpeg, chunk_s)
+        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding, ring)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False
+        self._lost_keys = set[UUID]()
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
@@ -130,17 +137,30 @@ class Worker:
         await self._shop.let_go()
         for viewer in await self._viewers():
             async with self._database.transaction(viewer) as tx:
-                jobs = await media_tasks.leftovers(tx)
+                jobs = await media_pieces.leftovers(tx)
             for job_id in jobs:
                 await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
                 async with self._database.transaction(viewer) as tx:
-                    await media_tasks.forget_leftovers(tx, job_id)
+                    await media_pieces.forget_leftovers(tx, job_id)
+            await self._renew_seals(viewer)
             async with self._database.transaction(viewer) as tx:
                 previews = await media_previews.expired(tx)
             for generation_id, prefix in previews:
                 await self._store.delete_prefix(prefix)
                 async with self._database.transaction(viewer) as tx:
                     await media_previews.forget(tx, generation_id)
+
+    async def _renew_seals(self, viewer: Viewer) -> None:
+        """After the ring has turned: its older keys are then free to be retired."""
+        if (ring := self._shop.ring) is None:
+            return
+        async with self._database.transaction(viewer) as tx:
+            renewed, lost = await media_keys.renew_seals(tx, ring)
+        if renewed:
+            log.info("keys_sealed_anew", count=renewed, tenant=str(viewer.tenant_id))
+        if unknown := set(lost) - self._lost_keys:
+            self._lost_keys |= unknown
+            log.error("keys_lost", generations=[str(one) for one in unknown], hint="Encode these titles again.")
 
     async def _viewers(self) -> list[Viewer]:
         async with self._database.transaction(service()) as tx:
@@ -205,6 +225,7 @@ class Worker:
     async def _keep(self, viewer: Viewer, attempt: Attempt, status: Status) -> None:
         """Renews the lease once a second. Raises _LeaseLost, or Refusal when a person cancelled the job."""
         while True:
+            status.ticked_at = time.monotonic()
             await asyncio.sleep(RENEW_S)
             try:
                 async with self._database.transaction(viewer) as tx:
@@ -225,13 +246,13 @@ class Worker:
         async def count(tx: Tx) -> bool:
             match done:
                 case Split():
-                    return await media_tasks.split(tx, attempt, done)
+                    return await media_pieces.split(tx, attempt, done)
                 case Finished():
                     return await media_tasks.finish(tx, attempt, done)
                 case None if attempt.kind == "preview":
                     return await media_tasks.finish_preview(tx, attempt)
                 case None:
-                    return await media_tasks.finish_piece(tx, attempt)
+                    return await media_pieces.finish_piece(tx, attempt)
 
         if not await self._try(viewer, count):
             # Players may hold a preview's token: the sweeper removes it when none can.

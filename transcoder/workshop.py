@@ -10,9 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 from core import errors
+from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.ids import uuid7
+from core.keys import KeyRing
 from core.objects import ObjectMissing, ObjectStore
 from transcoder import encoder
 from transcoder.encoder import Transient
@@ -36,12 +38,17 @@ class _Fetched:
 
 @dataclass(slots=True)
 class Workshop:
-    """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never."""
+    """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never.
+
+    `encoding`: for jobs that do not say otherwise; `ring`: what an encrypted title's key is sealed with.
+    """
 
     store: ObjectStore
     scratch: Path
     ffmpeg: Path | None = None
     chunk_s: int = DEFAULT_CHUNK_S
+    encoding: Encoding = USUAL
+    ring: KeyRing | None = None
     _fetched: dict[str, _Fetched] = field(default_factory=dict)
 
     @property

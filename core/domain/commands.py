@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from typing import Protocol
 
 import msgspec
 
 from core.database import Database, Tx
 from core.domain.context import Command, Context, Handler
-from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
+from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SHOWN_ONCE, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
 
@@ -34,11 +35,27 @@ class Done:
     is_replay: bool = False
 
 
-class Commands:
-    """Every command of every context."""
+class Outside(Protocol):
+    """What a command needs of the world outside: asked before its transaction, done after it, never within."""
 
-    def __init__(self, database: Database, contexts: tuple[Context, ...]) -> None:
+    def check(self, asked: msgspec.Struct) -> Refusal | None:
+        """Whether that world is there for `asked` at all."""
+
+    async def finish(self, viewer: Viewer, asked: msgspec.Struct, answer: msgspec.Struct) -> msgspec.Struct:
+        """Does what `answer`, which is committed, calls for. It is done again when the command is sent again. Raises Refusal."""
+
+
+class Commands:
+    """Every command of every context; `outside` by the record that asks."""
+
+    def __init__(
+        self,
+        database: Database,
+        contexts: tuple[Context, ...],
+        outside: Mapping[type[msgspec.Struct], Outside] | None = None,
+    ) -> None:
         self._database = database
+        self._outside = outside or {}
         self._handlers: dict[type[msgspec.Struct], Handler] = {}
         commands: dict[str, Command] = {}
         for context in contexts:
@@ -51,13 +68,14 @@ class Commands:
         self.known: Mapping[str, Command] = commands
 
     def find(self, name: str, viewer: Viewer) -> Command:
-        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN."""
+        """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN, OUT_OF_SCOPE."""
         command = self.known.get(name)
         if command is None:
             meant = get_close_matches(name[:63], self.known, n=1)
             raise Refusal(UNKNOWN_COMMAND, hint=f"Perhaps you meant {meant[0]}." if meant else None)
         if viewer.role not in command.roles:
             raise Refusal(SIGN_IN_NEEDED if viewer.user_id is None else FORBIDDEN)
+        viewer.check_scope("rpc", name)
         return command
 
     async def run(
@@ -68,6 +86,18 @@ class Commands:
         Raises Refusal (nothing was changed then, and the key is free), DatabaseDown.
         """
         command = self.find(name, viewer)
+        outside = self._outside.get(command.request)
+        if outside is not None and (refusal := outside.check(asked)):
+            raise refusal
+        done = await self._decide(viewer, name, command, asked, now=now, key=key)
+        if outside is None:
+            return done
+        answer = await outside.finish(viewer, asked, msgspec.json.decode(done.body, type=command.answer))
+        return Done(msgspec.json.encode(answer), done.is_replay)
+
+    async def _decide(
+        self, viewer: Viewer, name: str, command: Command, asked: msgspec.Struct, *, now: datetime, key: str | None
+    ) -> Done:
         if key is None or command.is_read:
             async with self._database.transaction(viewer) as tx:
                 return Done(msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now)))
@@ -82,9 +112,11 @@ class Commands:
             if kept is not None:
                 if (kept["command"], kept["request_hash"]) != (name, request_hash):
                     raise Refusal(KEY_REUSED)
+                if command.shows_secret:
+                    raise Refusal(SHOWN_ONCE)
                 return Done(kept["answer"], is_replay=True)
             body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
-            await tx.run(SQL["key_insert"], key, name, request_hash, body)
+            await tx.run(SQL["key_insert"], key, name, request_hash, b"" if command.shows_secret else body)
         return Done(body)
 
 

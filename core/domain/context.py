@@ -52,6 +52,8 @@ class Command:
     roles: frozenset[Role] = STAFF
     is_read: bool = False
     """It changes nothing: GET asks for it as well, and no idempotency key is kept."""
+    shows_secret: bool = False
+    """Its answer holds what is shown once: it is not kept under an idempotency key, and sent again it is refused."""
 
 
 Handler = Callable[[Tx, Viewer, Any, datetime], Awaitable[msgspec.Struct]]

@@ -19,6 +19,7 @@ import msgspec
 from core import errors
 from core.database import Tx
 from core.domain.context import Context, Table
+from core.domain.media_encoding import AS_SET, Encoding, check_encoding
 from core.domain.media_tasks import end_job, queue_tasks
 from core.errors import Refusal, bad_field
 from core.ids import uuid7
@@ -96,6 +97,7 @@ class NewTitle:
     is_free: bool = False
     language: str | None = None
     publish: bool = True
+    encoding: Encoding = AS_SET
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def check_title(title: NewTitle) -> Refusal | None:
         return bad_field("content_type", f"must be one of {', '.join(sorted(CONTENT_TYPES))}")
     if title.language is not None and not re.fullmatch(r"[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*", title.language):
         return bad_field("language", "must be a BCP 47 tag such as `en` or `pt-BR`")
-    return None
+    return check_encoding(title.encoding)
 
 
 def check_file(file: NewFile) -> Refusal | None:
@@ -156,12 +158,18 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
         SQL["content_insert"], content_id, title.title.strip(), title.description, title.content_type, file.file_id,
         title.language, title.is_free,
     )  # fmt: skip
-    await _enqueue_job(tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id, file.size_bytes)
+    await _enqueue_job(
+        tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id, file.size_bytes, title.encoding
+    )  # fmt: skip
     return Submitted(content_id, file.file_id, job_id)
 
 
-async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0, publish: bool = False) -> Submitted:
+async def submit_again(
+    tx: Tx, content_id: UUID, *, priority: int = 0, publish: bool = False, encoding: Encoding = AS_SET
+) -> Submitted:
     """Encodes the content's file once more; the old generation plays until the new one is whole. Raises Refusal."""
+    if refusal := check_encoding(encoding):
+        raise refusal
     row = await tx.one(SQL["content_for_again"], content_id)
     if row is None:
         raise Refusal(errors.CONTENT_NOT_FOUND)
@@ -170,7 +178,7 @@ async def submit_again(tx: Tx, content_id: UUID, *, priority: int = 0, publish: 
     if row["is_busy"]:
         raise Refusal(errors.CONFLICT, "This title is already being encoded.")
     job_id = uuid7()
-    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, publish, None, row["size"])
+    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, publish, None, row["size"], encoding)
     return Submitted(content_id, row["file_id"], job_id)
 
 
@@ -183,9 +191,14 @@ async def _enqueue_job(
     publish: bool,
     created_by: UUID | None,
     size_bytes: int,
+    encoding: Encoding,
 ) -> None:
     task_id = uuid7()
-    tenant_id = await tx.value(SQL["job_insert"], job_id, content_id, file_id, priority, publish, created_by)
+    codecs = None if encoding.codecs is None else list(encoding.codecs)
+    tenant_id = await tx.value(
+        SQL["job_insert"], job_id, content_id, file_id, priority, publish, created_by, codecs, encoding.quality,
+        encoding.encrypt,
+    )  # fmt: skip
     await tx.run(SQL["task_insert"], task_id, job_id)
     bonus = SHORT_BONUS if size_bytes < SHORT_BYTES else 0
     await queue_tasks(tx, tenant_id, priority, [(task_id, bonus)])
@@ -195,10 +208,13 @@ async def _enqueue_job(
 
 
 class EncodeAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Encode a title's file once more."""
+    """Encode a title's file once more, with other codecs, another way of choosing the ladder, or encrypted."""
 
     content_id: UUID
     priority: int = 0
+    codecs: tuple[str, ...] | None = None
+    quality: str | None = None
+    encrypt: bool | None = None
 
 
 class CancelEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,7 +231,8 @@ class RetryEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def do_encode_again(command: EncodeAgain, tx: Tx, now: datetime) -> dict[str, object]:
     """Answers {job_id}. Raises Refusal when there is no such title, no file, or a job is open."""
-    submitted = await submit_again(tx, command.content_id, priority=command.priority)
+    encoding = Encoding(command.codecs, command.quality, command.encrypt)
+    submitted = await submit_again(tx, command.content_id, priority=command.priority, encoding=encoding)
     return {"job_id": submitted.job_id}
 
 
@@ -244,7 +261,10 @@ async def do_retry_encoding(command: RetryEncoding, tx: Tx, now: datetime) -> di
         raise Refusal(
             errors.ILLEGAL_MOVE, f"Only a failed or cancelled job is tried again; this one is {row['state']}."
         )
-    again = await submit_again(tx, row["content_id"], priority=row["priority"], publish=row["publish_when_done"])
+    encoding = Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"])
+    again = await submit_again(
+        tx, row["content_id"], priority=row["priority"], publish=row["publish_when_done"], encoding=encoding
+    )
     return {"job_id": again.job_id}
 
 

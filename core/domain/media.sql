@@ -16,8 +16,8 @@ INSERT INTO storage (file_id, storage_provider, bucket, storage_key) VALUES ($1,
 
 -- name: job_insert value
 -- A job of one task waits for a worker; its tenant.
-INSERT INTO transcode_jobs (id, content_id, file_id, priority, publish_when_done, created_by)
-VALUES ($1, $2, $3, $4, $5, coalesce($6::uuid, app_user_id(), '00000000-0000-7000-8000-000000000002'))
+INSERT INTO transcode_jobs (id, content_id, file_id, priority, publish_when_done, created_by, codecs, quality, is_encrypted)
+VALUES ($1, $2, $3, $4, $5, coalesce($6::uuid, app_user_id(), '00000000-0000-7000-8000-000000000002'), $7, $8, $9)
 RETURNING tenant_id
 
 -- name: task_insert none
@@ -42,4 +42,4 @@ UPDATE transcode_jobs SET cancel_requested = true WHERE id = $1
 
 -- name: job_for_retry one
 -- A job as it was asked for.
-SELECT j.state::text, j.content_id, j.priority, j.publish_when_done FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j
+SELECT j.state::text, j.content_id, j.priority, j.publish_when_done, j.codecs, j.quality, j.is_encrypted FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j

@@ -29,10 +29,16 @@ class Preview:
     has_audio: bool
 
 
-async def allot(tx: Tx, row: Row, fence: int) -> str:
-    """A generation for the preview of a locked task's job: where its objects go."""
+async def allot(tx: Tx, row: Row, fence: int) -> tuple[str, bool]:
+    """Where a locked task's preview goes, and whether players already hold its beginning, which is then to be continued."""
     await tx.one(SQL["preview_content_lock"], row["content_id"])
-    return str(await tx.value(SQL["preview_insert"], row["content_id"], fence))
+    if (earlier := row["output_key"]) is not None:
+        if await tx.value(SQL["preview_is_held"], earlier):
+            return earlier, True
+        await tx.run(SQL["preview_settle"], earlier)
+    prefix = str(await tx.value(SQL["preview_insert"], row["content_id"], fence))
+    await tx.run(SQL["preview_task_output"], row["id"], prefix)
+    return prefix, False
 
 
 async def show(tx: Tx, prefix: str, preview: Preview, *, publish: bool) -> bool:

@@ -11,6 +11,14 @@ SELECT $1, n.number, format('hls/%s/%s-%s', $1::uuid, n.number, $2::bigint), tru
 FROM (SELECT coalesce(max(number), 0) + 1 AS number FROM generations WHERE content_id = $1) AS n
 RETURNING store_prefix
 
+-- name: preview_task_output none
+-- The task's next attempt must know what this one may have shown.
+UPDATE transcode_tasks SET output_key = $2 WHERE id = $1
+
+-- name: preview_is_held value
+-- Whether players were given what is under this prefix, and may still hold it.
+SELECT EXISTS (SELECT FROM generations WHERE store_prefix = $1 AND is_preview AND state IN ('published', 'retired'))
+
 -- name: preview_publish value
 -- Its first segments are in the store; its id.
 UPDATE generations SET state = 'published', published_at = now(), duration_ms = $2, width = $3, height = $4, has_video = true, has_audio = $5

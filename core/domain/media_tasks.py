@@ -14,8 +14,10 @@ from uuid import UUID
 
 from core import dispatch, errors
 from core.database import Row, Tx
-from core.domain import media_previews
+from core.domain import media_keys, media_previews
+from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
+from core.domain.media_results import Finished, Poster
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -63,6 +65,9 @@ class Attempt:
     """What the first task found out, for the others: its JSON, as it wrote it."""
     pieces: tuple[Piece, ...] = ()
     """What a stitch joins."""
+    encoding: Encoding = AS_SET
+    resumes: bool = False
+    """Whether players already hold what an earlier attempt has put under `store_prefix`: it is continued, never replaced."""
 
     @property
     def is_last(self) -> bool:
@@ -72,67 +77,10 @@ class Attempt:
     @property
     def earlier_prefixes(self) -> tuple[str, ...]:
         """Where earlier attempts at the same generation may have left objects."""
+        if self.resumes:
+            return ()
         stem = self.store_prefix.rpartition("-")[0]
         return tuple(f"{stem}-{fence}" for fence in range(1, self.fence))
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found.
-
-    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play.
-    """
-
-    chunks: int
-    has_sound: bool
-    source: str
-    previewed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """One playlist of a generation; `path` is relative to it."""
-
-    kind: Literal["video", "audio", "subtitles", "iframes"]
-    name: str
-    path: str
-    codecs: str | None = None
-    width: int | None = None
-    height: int | None = None
-    frame_rate: float | None = None
-    bandwidth_bps: int | None = None
-    average_bandwidth_bps: int | None = None
-    channels: int | None = None
-    language: str | None = None
-    segment_count: int = 0
-    size_bytes: int = 0
-    duration_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Poster:
-    """The still picture of a generation, already in the store."""
-
-    size_bytes: int
-    checksum: str
-    storage_provider: str
-    bucket: str | None
-    storage_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A whole, verified, uploaded generation; `checksum` is over its manifest of names, sizes and hashes."""
-
-    duration_ms: int
-    width: int | None
-    height: int | None
-    has_video: bool
-    has_audio: bool
-    size_bytes: int
-    checksum: str
-    renditions: tuple[Rendition, ...]
-    poster: Poster | None
 
 
 Turn = Literal["take", "leave", "spent", "cancel"]
@@ -164,23 +112,24 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     if turn == "leave":
         return None
     if turn != "take":
-        await _decline(tx, row, turn)
+        await decline(tx, row, turn)
         return None
     fence = await tx.value(SQL["task_take"], task_id, owner, LEASE_S)
     source = await tx.one(SQL["source_get"], row["file_id"])
     assert source is not None  # by foreign key
-    language, prefix = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}"
+    language, prefix, resumes = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}", False
     pieces: tuple[Piece, ...] = ()
     if row["kind"] in ("transcode", "stitch"):
         language, prefix = await _allot(tx, row, fence)
     if row["kind"] == "preview":
-        prefix = await media_previews.allot(tx, row, fence)
+        prefix, resumes = await media_previews.allot(tx, row, fence)
     if row["kind"] == "stitch":
         found = await tx.many(SQL["pieces_get"], row["job_id"])
         pieces = tuple(Piece(p["kind"], p["chunk_no"], p["output_key"]) for p in found)
     return Attempt(
         task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
         source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
+        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), resumes,
     )  # fmt: skip
 
 
@@ -189,7 +138,8 @@ def pieces_prefix(job_id: UUID) -> str:
     return f"pieces/{job_id}"
 
 
-async def _decline(tx: Tx, row: Row, turn: Turn) -> None:
+async def decline(tx: Tx, row: Row, turn: Turn) -> None:
+    """Ends a locked task that is not to be worked on: it was cancelled, or its attempts are spent."""
     code = errors.CANCELLED if turn == "cancel" else errors.ATTEMPTS_SPENT
     last = f" The last one: {row['error_message']}" if turn == "spent" and row["error_message"] else ""
     await end_badly(tx, row, "cancelled" if turn == "cancel" else "failed", code.code, code.message + last)
@@ -205,51 +155,6 @@ async def _allot(tx: Tx, row: Row, fence: int) -> tuple[str | None, str]:
     stage, percent = ("assembling", 90) if row["kind"] == "stitch" else ("probing", 0)
     await tx.run(SQL["job_start"], row["job_id"], generation["id"], stage, percent)
     return content["language"], generation["store_prefix"]
-
-
-async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
-    """Ends the first task by queueing the job's pieces, in one step; False when the fence is no longer ours. May be repeated."""
-    row = await tx.one(SQL["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        await _decline(tx, row, "cancel")
-        return False
-    kinds: list[tuple[str, int | None]] = [("encode", number) for number in range(done.chunks)]
-    kinds += [("audio", None)] if done.has_sound else []
-    count = len(kinds)
-    kinds += [("preview", None)] if done.previewed and row["has_nothing_to_play"] else []
-    made = await tx.many(
-        SQL["pieces_insert"], row["job_id"], attempt.task_id, [kind for kind, _ in kinds], [no for _, no in kinds]
-    )
-    await tx.run(SQL["job_split"], row["job_id"], count, done.source)
-    await tx.run(SQL["task_end"], attempt.task_id, "done", None, None, None, None)
-    ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
-    # The first minute first: it is what somebody waits for.
-    bonuses = {"preview": STITCH_BONUS, "audio": FIRST_BONUS, "encode": 0}
-    tasks = [(p["id"], FIRST_BONUS if p["chunk_no"] == 0 else bonuses[p["kind"]]) for p in ordered]
-    await queue_tasks(tx, row["tenant_id"], row["priority"], tasks)
-    return True
-
-
-async def finish_piece(tx: Tx, attempt: Attempt) -> bool:
-    """Counts a stored piece; the last one queues the stitch in the same step. False: lost, or nobody wants it any more."""
-    row = await tx.one(SQL["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        # Asked for since the last renewal.
-        await _decline(tx, row, "cancel")
-        return False
-    await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
-    if await tx.value(SQL["piece_done"], row["job_id"]) == 0:
-        stitch = await tx.value(SQL["stitch_insert"], row["job_id"])
-        await queue_tasks(tx, row["tenant_id"], row["priority"], [(stitch, STITCH_BONUS)])
-    return True
 
 
 async def show_preview(tx: Tx, attempt: Attempt, preview: Preview) -> bool:
@@ -300,7 +205,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
         return bool(row["state"] == "done")
     if row["cancel_requested"]:
         # Asked for since the last renewal.
-        await _decline(tx, row, "cancel")
+        await decline(tx, row, "cancel")
         return False
     await tx.one(SQL["content_lock"], row["content_id"])
     generation_id = row["generation_id"]
@@ -318,6 +223,8 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
             for r in done.renditions
         ],
     )  # fmt: skip
+    if done.key is not None:
+        await media_keys.store_key(tx, generation_id, done.key)
     await tx.run(SQL["generation_retire"], row["content_id"], generation_id)
     poster_id = await _store_poster(tx, row["content_id"], done.poster) if done.poster else None
     whole_s = -(-done.duration_ms // 1000)
@@ -364,8 +271,6 @@ async def give_back(
     await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None, details)
     if row["kind"] == "transcode":
         await tx.run(SQL["job_give_back"], row["job_id"])
-    if row["kind"] == "preview":
-        await media_previews.withdraw(tx, row)
     if delay_s <= 0:
         await queue_tasks(tx, row["tenant_id"], row["priority"], [(attempt.task_id, FIRST_BONUS)])
     return True
@@ -389,16 +294,6 @@ async def rescue(tx: Tx) -> int:
 async def _ours(tx: Tx, attempt: Attempt) -> Row | None:
     row = await tx.one(SQL["task_lock"], attempt.task_id)
     return row if row is not None and row["fence"] == attempt.fence and row["state"] == "running" else None
-
-
-async def leftovers(tx: Tx) -> list[UUID]:
-    """Jobs that have ended and whose pieces may still lie in the store."""
-    return [row["id"] for row in await tx.many(SQL["jobs_with_leftovers"])]
-
-
-async def forget_leftovers(tx: Tx, job_id: UUID) -> None:
-    """The job's pieces are gone."""
-    await tx.run(SQL["job_is_clean"], job_id)
 
 
 async def end_badly(

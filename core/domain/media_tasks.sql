@@ -12,11 +12,11 @@ SELECT count(*) FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id 
 -- A task and its job, locked in this order everywhere; `is_held` while somebody's lease on it runs.
 SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.max_attempts, t.fence, t.error_code, t.error_message,
        t.cancel_requested OR j.cancel_requested
-           OR j.state NOT IN ('queued', 'running') AND (t.kind <> 'preview' OR t.state <> 'running' OR j.state <> 'succeeded') AS cancel_requested,
+           OR j.state NOT IN ('queued', 'running') AND (t.kind <> 'preview' OR t.attempts = 0 OR j.state <> 'succeeded') AS cancel_requested,
        coalesce(t.state = 'running' AND t.lease_until > now(), false) AS is_held,
        NOT EXISTS (SELECT FROM contents c WHERE c.id = j.content_id AND c.generation_id IS NOT NULL) AS has_nothing_to_play,
        j.tenant_id, j.content_id, j.file_id, j.generation_id, j.publish_when_done, j.priority, j.state::text AS job_state,
-       j.source::text AS source
+       j.source::text AS source, t.output_key, j.codecs, j.quality, j.is_encrypted
 FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id
 WHERE t.id = $1 FOR UPDATE OF t, j
 
@@ -83,42 +83,10 @@ UPDATE transcode_tasks SET state = $2::text::task_state, progress = CASE WHEN $2
                            output_key = $3, error_code = $4, error_message = $5, error_details = $6, finished_at = now()
 WHERE id = $1
 
--- name: pieces_insert many
--- The pieces of a job: kinds and chunk numbers side by side.
-INSERT INTO transcode_tasks (job_id, parent_id, kind, rendition, chunk_no, max_attempts)
-SELECT $1, $2, p.kind::task_kind, CASE WHEN p.kind = 'encode' THEN 'video' END, p.chunk_no, CASE WHEN p.kind = 'preview' THEN 1 ELSE 5 END
-FROM unnest($3::text[], $4::integer[]) AS p (kind, chunk_no)
-RETURNING id, kind::text, chunk_no
-
--- name: job_split none
--- The job is now its pieces.
-UPDATE transcode_jobs SET remaining = $2, source = $3::text::jsonb, has_pieces = true, stage = 'encoding' WHERE id = $1
-
--- name: piece_done value
--- One piece less; how many are left.
-UPDATE transcode_jobs SET remaining = remaining - 1 WHERE id = $1 RETURNING remaining
-
--- name: stitch_insert value
--- The task that joins the pieces. Its fence goes on from the first task's, so no two attempts at a generation share a prefix.
-INSERT INTO transcode_tasks (job_id, kind, fence)
-SELECT $1, 'stitch', coalesce(max(fence), 0) FROM transcode_tasks WHERE job_id = $1 AND kind = 'transcode'
-RETURNING id
-
 -- name: pieces_get many
 -- Where the pieces of a job lie, in the film's order.
 SELECT kind::text, chunk_no, output_key FROM transcode_tasks
 WHERE job_id = $1 AND kind IN ('encode', 'audio') AND state = 'done' ORDER BY chunk_no NULLS LAST
-
--- name: jobs_with_leftovers many
--- Jobs that have ended and may have pieces in the store, with nobody at work on one.
-SELECT j.id FROM transcode_jobs j
-WHERE j.has_pieces AND j.state IN ('succeeded', 'failed', 'cancelled')
-  AND NOT EXISTS (SELECT FROM transcode_tasks t WHERE t.job_id = j.id AND t.state = 'running' AND t.lease_until > now())
-ORDER BY j.id LIMIT 20
-
--- name: job_is_clean none
--- Its pieces are gone.
-UPDATE transcode_jobs SET has_pieces = false WHERE id = $1
 
 -- name: job_end none
 -- The job's last word.

@@ -69,7 +69,7 @@ class Playable:
     content_type: str
     generation: int
     duration_ms: int
-    has_video: bool
+    has_thumbnails: bool
     resume_ms: int
     is_completed: bool
 
@@ -108,7 +108,7 @@ async def playable(tx: Tx, content_id: UUID, user_id: UUID | None, fresh: FreshP
         content_type=row["content_type"],
         generation=row["generation"],
         duration_ms=row["duration_ms"],
-        has_video=row["has_video"],
+        has_thumbnails=row["has_thumbnails"],
         resume_ms=decide_resume_ms(
             stands.position_ms if stands else None,
             row["duration_ms"],

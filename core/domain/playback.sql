@@ -4,7 +4,8 @@ SELECT allowed, reason, until, max_height, max_streams FROM entitlement($1::uuid
 
 -- name: playable_get one
 -- What /play tells about a title and where this person stands in it. $1 content, $2 user or null.
-SELECT c.title, c.content_type::text AS content_type, g.number AS generation, g.duration_ms, g.has_video,
+SELECT c.title, c.content_type::text AS content_type, g.number AS generation, g.duration_ms,
+       g.has_video AND NOT g.is_preview AS has_thumbnails,
        w.position_ms, w.is_completed, w.beat_at, w.playlist_id, w.session_at, w.seq, w.settled_ms, w.settled_at
 FROM contents AS c
 JOIN generations AS g ON g.id = c.generation_id

@@ -1,11 +1,11 @@
-"""Whether a price may be set: pure rules on amounts, currencies and periods. Knows no table and no clock."""
+"""Amounts of money: whether a price may be set, and the one way in which amounts are rounded. Knows no table and no clock."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from core.errors import PRICE_OVERLAPS, Fault, Refusal, bad_field
 
@@ -19,13 +19,23 @@ _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 MOST = Decimal(10) ** 12
 
 
+def digits_of(currency: str) -> int:
+    """Digits after the point in `currency`: the exponent of its minor unit in ISO 4217."""
+    return 0 if currency in _WHOLE else 3 if currency in _THOUSANDTHS else 2
+
+
+def round_amount(amount: Decimal, currency: str) -> Decimal:
+    """`amount` in whole minor units of `currency`; a half goes up, as on an invoice."""
+    return amount.quantize(Decimal(1).scaleb(-digits_of(currency)), ROUND_HALF_UP)
+
+
 def check_amount(price: Decimal, currency: str) -> Refusal | None:
     """`price` is one that can be paid in `currency`: not negative, no more digits than its minor unit has."""
     if _CURRENCY.fullmatch(currency) is None:
         return bad_field("currency", "must be an ISO 4217 code, such as EUR")
     if not price.is_finite() or not 0 <= price < MOST:
         return bad_field("price", f"must be at least 0 and below {MOST}")
-    digits = 0 if currency in _WHOLE else 3 if currency in _THOUSANDTHS else 2
+    digits = digits_of(currency)
     if price != round(price, digits):
         return bad_field("price", f"{currency} has {digits} digits after the point")
     return None

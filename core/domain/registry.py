@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.domain import catalog, commerce, community, identity, media, playback, tenancy
+from core.domain import catalog, commerce, community, identity, learning, media, platform, playback, tenancy
 from core.domain.context import Context
 
 CONTEXTS: tuple[Context, ...] = (
@@ -11,6 +11,8 @@ CONTEXTS: tuple[Context, ...] = (
     media.CONTEXT,
     commerce.CONTEXT,
     playback.CONTEXT,
+    learning.CONTEXT,
+    platform.CONTEXT,
     community.CONTEXT,
     tenancy.CONTEXT,
 )

@@ -79,9 +79,15 @@ def plan_change(
     read = parse_read(table_name, query, accept=accept)
     if read.cursor is not None:
         refuse("cursor", "is for reads")
-    change = Change(method, plan_read(read, schema), read, wishes, payload)
+    change = _planned(Change(method, plan_read(read, schema), read, wishes, payload), query)
+    _check_scopes(change, viewer)
+    return change
+
+
+def _planned(change: Change, query: str) -> Change:
+    payload = change.payload
     names = {key: value for key, value in split_query(query) if key in ("columns", "on_conflict")}
-    match method:
+    match change.method:
         case "POST":
             return _insert(change, names)
         case "PUT":
@@ -102,6 +108,18 @@ def _check_verbs(table: TableInfo, method: Method, viewer: Viewer) -> None:
         raise Refusal(errors.READ_ONLY, data={"allowed": allowed_methods(table).split(", ")})
     if viewer.role not in policy.writers:
         raise Refusal(errors.SIGN_IN_NEEDED if viewer.user_id is None else errors.FORBIDDEN)
+
+
+def _check_scopes(change: Change, viewer: Viewer) -> None:
+    """As PostgreSQL's own rights have it: who chooses rows by their values, or is given them back, reads them."""
+    if viewer.scopes is None:
+        return
+    verbs = set(VERBS[change.method]) | ({"update"} if change.merged is not None else set())
+    for verb in sorted(verbs):
+        viewer.check_scope(change.tree.table.name, verb)
+    if change.tree.where or change.wishes.returns == "representation":
+        for name in sorted(change.tree.tables):
+            viewer.check_scope(name, "read")
 
 
 def _check_filtered(change: Change) -> None:

@@ -23,6 +23,7 @@ CASTS = frozenset(
     "text int2 int4 int8 smallint integer int bigint numeric float4 float8 real"  # noqa: SIM905 - a list of words
     " boolean bool date time timestamp timestamptz uuid json jsonb".split()
 )
+AGGREGATES = frozenset({"sum", "avg", "min", "max", "count"})
 MAX_LOGIC_DEPTH = 5
 MAX_EMBED_DEPTH = 5
 
@@ -48,10 +49,14 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """`alias:count()`: how many rows there are."""
+class Aggregate:
+    """`alias:column->path::cast.function()::result_cast`; without a field it is `count()`, of rows."""
 
+    function: str
+    field: Field | None
     alias: str | None
+    cast: str | None
+    result_cast: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Embed:
         return self.alias or self.target
 
 
-Item: TypeAlias = Star | Pick | Tally | Embed
+Item: TypeAlias = Star | Pick | Aggregate | Embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +143,26 @@ def _item(scanner: Scanner, depth: int) -> Item:
         alias = field.name
         field = scanner.field("a column or relation")
     if field == Field("count") and scanner.take("()"):
-        return Tally(alias)
+        return Aggregate("count", None, alias, None, _cast(scanner))
     if not field.path and (scanner.peek("(") or scanner.peek("!")):
         return _embed(scanner, field.name, alias, depth, spread=False)
-    if scanner.peek("."):
-        refuse("select", "of the aggregate functions only count() is offered, alone in its parentheses")
-    cast = None
-    if scanner.take("::"):
-        cast = scanner.name("a type").lower()
-        if cast not in CASTS:
-            refuse("select", f"there is no cast to {cast!r}", f"Casts: {', '.join(sorted(CASTS))}.")
-    return Pick(field, alias, cast)
+    cast = _cast(scanner)
+    if not scanner.take("."):
+        return Pick(field, alias, cast)
+    function = scanner.name("an aggregate function")
+    if function not in AGGREGATES:
+        refuse("select", f"there is no aggregate function {function!r}", f"There are {', '.join(sorted(AGGREGATES))}.")
+    scanner.expect("()")
+    return Aggregate(function, field, alias, cast, _cast(scanner))
+
+
+def _cast(scanner: Scanner) -> str | None:
+    if not scanner.take("::"):
+        return None
+    cast = scanner.name("a type").lower()
+    if cast not in CASTS:
+        refuse("select", f"there is no cast to {cast!r}", f"Casts: {', '.join(sorted(CASTS))}.")
+    return cast
 
 
 def _embed(scanner: Scanner, target: str, alias: str | None, depth: int, *, spread: bool) -> Embed:

@@ -26,7 +26,7 @@ def add_keyset(node: Node, request: ReadRequest) -> Node:
         return node
     if not node.table.primary_key or not set(node.table.primary_key) <= node.table.columns.keys():
         refuse("cursor", f"{node.table.name} has no primary key to go on from", "Page with limit and offset.")
-    if node.tally is not None or any(term.embed for term in node.order):
+    if node.is_grouped or any(term.embed for term in node.order):
         refuse("cursor", "needs an order by the table's own columns")
     sorted_by = {term.place.column.name for term in node.order if not term.place.path}
     descending = bool(node.order) and node.order[-1].descending

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count as counter
 
-from core.engine.clauses import Condition, Embed, Logic, Pick, Star, Tally
+from core.engine.clauses import Aggregate, Condition, Embed, Logic, Pick, Star
 from core.engine.keyset import add_keyset
 from core.engine.relations import find_relation
 from core.engine.request import EVERYTHING, EmbedPath, ReadRequest
@@ -94,8 +94,6 @@ def _paths(node: Node) -> list[EmbedPath]:
 
 def add_outputs(node: Node, _: ReadRequest) -> Node:
     """Names the columns of every row; what is asked for twice in the same way is given once."""
-    if (tally := _tally(node)) is not None:
-        return replace(node, tally=tally)
     outputs: dict[str, Output] = {}
     taken = [key for child in node.children for key in _keys(child)]
     if len(set(taken)) < len(taken):
@@ -103,36 +101,34 @@ def add_outputs(node: Node, _: ReadRequest) -> Node:
     for item in node.asked:
         if isinstance(item, Embed):
             continue
-        if isinstance(item, Tally):
-            refuse("select", "count() stands alone", "Ask for a count of everything with `Prefer: count=exact`.")
-        fresh = (
-            [Output(name, Place(column, ()), None) for name, column in node.table.columns.items()]
-            if isinstance(item, Star)
-            else [Output(item.alias or _last_key(item.field), _place(node, item.field, "select"), item.cast)]
-        )
-        for output in fresh:
+        for output in _outputs(node, item):
             if outputs.setdefault(output.name, output) != output or output.name in taken:
                 refuse("select", f"two parts are called {output.name}", "Give one of them an alias: `other:column`.")
     if len(outputs) + len(taken) > MAX_OUTPUTS:
         refuse("select", f"a row may have {MAX_OUTPUTS} keys at most")
-    return replace(node, outputs=tuple(outputs.values()))
+    node = replace(node, outputs=tuple(outputs.values()))
+    if node.is_grouped and taken:
+        refuse("select", "embeds and aggregates do not stand in one select", "Filter by an embed with `table!inner()`.")
+    return node
 
 
-def _tally(node: Node) -> str | None:
-    """The key of the only thing that was asked for, if that is `count()`; or `count`, where that is no column."""
-    match node.asked:
-        case (Tally(alias),):
-            return alias or "count"
-        case (Pick(Field("count", ()), alias, None),) if "count" not in node.table.columns:
-            return alias or "count"
-    return None
+def _outputs(node: Node, item: Star | Pick | Aggregate) -> list[Output]:
+    if isinstance(item, Star):
+        return [Output(name, Place(column, ()), None) for name, column in node.table.columns.items()]
+    if isinstance(item, Aggregate):
+        place = None if item.field is None else _place(node, item.field, "select")
+        return [Output(item.alias or item.function, place, item.cast, item.function, item.result_cast)]
+    if len(node.asked) == 1 and item.field == Field("count") and "count" not in node.table.columns:
+        # PostgREST's older way to ask for count().
+        return [Output(item.alias or "count", None, None, "count")]
+    return [Output(item.alias or _last_key(item.field), _place(node, item.field, "select"), item.cast)]
 
 
 def _keys(child: Node) -> list[str]:
     """The keys that an embed adds to its parent's rows; none when nothing of it was selected."""
     if child.is_spread:
-        if child.tally is not None:
-            refuse("select", f"{child.name} cannot be counted and spread")
+        if child.is_grouped:
+            refuse("select", f"{child.name} cannot be summed and spread")
         return [output.name for output in child.outputs] + [key for inner in child.children for key in _keys(inner)]
     return [child.name] if child.asked else []
 
@@ -177,15 +173,15 @@ def add_order(node: Node, request: ReadRequest) -> Node:
                 refuse(term.parameter, why, "Only a to-one embed can order.")
             owner, embed = found, found.alias
         terms.append(Sort(_place(owner, term.field, term.parameter), embed, term.descending, term.nulls))
+    groups = [output.place for output in node.outputs if output.aggregate is None and output.cast is None]
+    if node.is_grouped and any(term.embed or term.place not in groups for term in terms):
+        refuse("order", "sorts sums by what they are grouped by alone")
     return replace(node, order=tuple(terms))
 
 
 def add_window(node: Node, request: ReadRequest) -> Node:
     """Which rows."""
-    window = request.windows.get(node.path, EVERYTHING)
-    if node.tally is not None and (window != EVERYTHING or node.order):
-        refuse("select", "a count has no order, limit or offset")
-    return replace(node, window=window)
+    return replace(node, window=request.windows.get(node.path, EVERYTHING))
 
 
 def find_column(table: TableInfo, name: str, parameter: str) -> Column:

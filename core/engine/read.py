@@ -6,7 +6,7 @@ What can be refused is refused before the database is asked, and that happens on
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from core.database import Database
@@ -17,6 +17,7 @@ from core.engine.request import MAX_ROWS, ReadRequest, parse_read
 from core.engine.respond import Answer, respond
 from core.engine.schema import Schema
 from core.engine.tree import Node
+from core.errors import SIGN_IN_NEEDED, Refusal
 from core.viewer import Viewer
 
 
@@ -27,8 +28,10 @@ class Prepared:
     request: ReadRequest
     tree: Node
     sql: Sql
+    tables: frozenset[str]
+    """All that it reads."""
     is_announced: bool
-    """Whether the database announces every change of the tables it reads."""
+    """Whether the database announces every change of them."""
 
 
 # The stages before the database are pure, and clients ask the same again and again: 0.2 ms of work each time.
@@ -37,17 +40,20 @@ def prepare(schema: Schema, table: str, query: str, accept: str, prefer: str, ra
     """Request, plan and SQL for one read; `query` is still percent-encoded. Raises Refusal."""
     request = parse_read(table, query, accept=accept, prefer=prefer, range_=range_)
     tree = plan_read(request, schema)
+    if tree.is_grouped:
+        request = replace(request, count=None)  # of groups there is none but their number
     sql = render_read(tree, request.format, request.count, strip_nulls=request.strip_nulls)
-    return Prepared(request, tree, sql, all(schema.tables[name].is_announced for name in _tables(tree)))
-
-
-def _tables(node: Node) -> set[str]:
-    own = {node.table.name} | ({node.relation.junction} if node.relation and node.relation.junction else set())
-    return own.union(*(_tables(child) for child in node.children))
+    return Prepared(request, tree, sql, tree.tables, all(schema.tables[name].is_announced for name in tree.tables))
 
 
 async def answer_read(database: Database, viewer: Viewer, prepared: Prepared) -> Answer:
     """Runs a prepared read for `viewer`. Raises Refusal or DatabaseDown."""
+    if viewer.role == "anon" and prepared.tree.is_summed:
+        # A sum reads every row there is: whoever asks for it is somebody whose requests are counted.
+        raise Refusal(SIGN_IN_NEEDED, "Guests may count, and sum nothing.")
+    if viewer.scopes is not None:
+        for name in sorted(prepared.tables):
+            viewer.check_scope(name, "read")
     row = await database.read(viewer, prepared.sql.text, prepared.sql.arguments)
     assert row is not None, "an aggregate gives one row"
     total: int | None = row["total"]

@@ -159,7 +159,7 @@ def _body(tree: Node, format_: Format, strip_nulls: bool) -> str:
 
 def _csv(tree: Node) -> str:
     """RFC 4180: a header, then rows whose every value is quoted; a null is empty."""
-    names = [name for name, _ in _columns(tree, Arguments())] if tree.tally is None else [tree.tally]
+    names = [name for name, _ in _columns(tree, Arguments())]
     header = ",".join(
         f'"{name}"' if not name.isidentifier() else name for name in (n.replace('"', '""') for n in names)
     )
@@ -183,10 +183,19 @@ def _total(tree: Node, where: str, count: Count | None) -> str:
 
 def _rows(node: Node, arguments: Arguments, where: str) -> str:
     """The page of a node with its outputs. The page is cut first: embeds are read for its rows only, in its order."""
-    if node.tally is not None:
-        return f"SELECT count(*) AS {quote(node.tally)} FROM {_tables(node)}{where}"
     outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(node, arguments))
+    if node.is_grouped:
+        return _cut(f"SELECT {outputs} FROM {_tables(node)}{where}{_groups(node)}", node.alias, node.window, arguments)
     return f"SELECT {outputs} FROM ({_page(node, arguments, where)}) AS {node.alias}"
+
+
+def _groups(node: Node) -> str:
+    """By the numbers of the outputs: the steps into JSON are parameters, and no two of those are the same to PostgreSQL."""
+    groups = [(str(number), output) for number, output in enumerate(node.outputs, 1) if output.aggregate is None]
+    by_place = {output.place: number for number, output in groups if output.cast is None}
+    order = ", ".join(by_place[term.place] + _direction(term) for term in node.order)
+    grouping = ", ".join(number for number, _ in groups)
+    return (f" GROUP BY {grouping}" if grouping else "") + (f" ORDER BY {order}" if order else "")
 
 
 def _tables(node: Node) -> str:
@@ -233,8 +242,12 @@ def _columns(node: Node, arguments: Arguments) -> list[tuple[str, str]]:
 
 
 def _output(node: Node, output: Output, arguments: Arguments) -> str:
-    expression = _place(node.alias, output.place, arguments)
-    return f"({expression})::{output.cast}" if output.cast else expression
+    expression = "*" if output.place is None else _place(node.alias, output.place, arguments)
+    if output.cast:
+        expression = f"({expression})::{output.cast}"
+    if output.aggregate:
+        expression = f"{output.aggregate}({expression})"
+    return f"({expression})::{output.result_cast}" if output.result_cast else expression
 
 
 def _place(alias: str, place: Place, arguments: Arguments) -> str:
@@ -314,5 +327,8 @@ def _sort(node: Node, term: Sort, arguments: Arguments) -> str:
         child = next(child for child in node.children if child.alias == term.embed)
         page = _child_page(node, child, arguments)
         expression = f"(SELECT {_place(child.alias, term.place, arguments)} FROM ({page}) AS {child.alias})"
-    direction = " DESC" if term.descending else ""
-    return expression + direction + (f" NULLS {term.nulls.upper()}" if term.nulls else "")
+    return expression + _direction(term)
+
+
+def _direction(term: Sort) -> str:
+    return (" DESC" if term.descending else "") + (f" NULLS {term.nulls.upper()}" if term.nulls else "")

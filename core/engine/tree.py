@@ -40,11 +40,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One key of a row."""
+    """One key of a row. Without a place it counts rows."""
 
     name: str
-    place: Place
+    place: Place | None
     cast: str | None
+    aggregate: str | None = None
+    result_cast: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,6 @@ class Node:
     where: tuple[Planned, ...] = ()
     order: tuple[Sort, ...] = ()
     window: Window = EVERYTHING
-    tally: str | None = None
-    """The key under which the number of rows is given, in place of the rows."""
     keyset: Keyset | None = None
     source: str | None = None
     """What is read in place of the table: the rows that the same statement wrote."""
@@ -122,6 +122,23 @@ class Node:
     def to_one(self) -> bool:
         """Whether it holds at most one row for each row of its parent."""
         return self.relation is not None and self.relation.to_one
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether its rows are sums of the table's, one for each value of what is not summed."""
+        return any(output.aggregate for output in self.outputs)
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether anything here or below is more than counted."""
+        own = any(output.aggregate not in (None, "count") for output in self.outputs)
+        return own or any(child.is_summed for child in self.children)
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Every table that is read here and below."""
+        junction = {self.relation.junction} if self.relation and self.relation.junction else frozenset()
+        return frozenset({self.table.name}).union(junction, *(child.tables for child in self.children))
 
 
 def check_operator(place: Place, condition: Filter) -> None:

@@ -2,7 +2,7 @@
 
 -- Columns whose values are secrets, or copies that say nothing: never in a log.
 CREATE FUNCTION unlogged_columns() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['password', 'access_token', 'refresh_token', 'id_token', 'provider_data', 'token_digest', 'key_hash', 'secret', 'token_value_encrypted',
+    SELECT ARRAY['password', 'access_token', 'refresh_token', 'id_token', 'provider_data', 'token_digest', 'key_hash', 'secret', 'old_secret', 'token_value_encrypted',
                  'configuration', 'search', 'updated_at']
 $$;
 

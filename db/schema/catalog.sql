@@ -41,7 +41,8 @@ CREATE INDEX contents_published_idx ON contents (is_published, published_at);
 CREATE INDEX contents_updated_by_idx ON contents (updated_by);
 CREATE INDEX contents_release_date_idx ON contents (release_date);
 CREATE INDEX contents_view_count_idx ON contents (view_count);
-CREATE INDEX contents_tenant_id_idx ON contents (tenant_id);
+-- The newest first is how a catalogue is asked for; without the date a list of 20 sorted every title there is.
+CREATE INDEX contents_newest_idx ON contents (tenant_id, published_at);
 CREATE INDEX contents_thumbnail_image_id_idx ON contents (thumbnail_image_id);
 CREATE INDEX contents_file_id_idx ON contents (file_id);
 CREATE INDEX contents_generation_id_idx ON contents (generation_id);

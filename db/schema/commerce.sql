@@ -21,12 +21,14 @@ CREATE TABLE cart_items (
     playlist_id uuid REFERENCES playlists ON DELETE CASCADE,
     course_id   uuid REFERENCES courses ON DELETE CASCADE,
     plan_id     uuid REFERENCES plans ON DELETE CASCADE,
+    billing_period text CONSTRAINT cart_items__period_known CHECK (billing_period IN ('month', 'year')),
     price       numeric(19, 4) NOT NULL CONSTRAINT cart_items__price_not_negative CHECK (price >= 0),
     currency    text NOT NULL DEFAULT 'USD' CONSTRAINT cart_items__currency_iso CHECK (currency ~ '^[A-Z]{3}$'),
     added_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT cart_items__one_thing CHECK (num_nonnulls(content_id, playlist_id, course_id, plan_id) = 1),
     CONSTRAINT cart_items__type_fits CHECK (CASE item_type WHEN 'CONTENT' THEN content_id WHEN 'PLAYLIST' THEN playlist_id
                                                            WHEN 'COURSE' THEN course_id ELSE plan_id END IS NOT NULL),
+    CONSTRAINT cart_items__period_of_plan CHECK (billing_period IS NULL OR item_type = 'PLAN'),
     CONSTRAINT cart_items__once UNIQUE NULLS NOT DISTINCT (cart_id, content_id, playlist_id, course_id, plan_id)
 );
 COMMENT ON COLUMN cart_items.price IS 'The price when it was put in; later prices do not touch it.';
@@ -58,17 +60,20 @@ CREATE TABLE order_items (
     playlist_id uuid REFERENCES playlists ON DELETE SET NULL,
     course_id   uuid REFERENCES courses ON DELETE SET NULL,
     plan_id     uuid REFERENCES plans ON DELETE SET NULL,
+    billing_period text CONSTRAINT order_items__period_known CHECK (billing_period IN ('month', 'year')),
     title       text,
     price       numeric(19, 4) NOT NULL CONSTRAINT order_items__price_not_negative CHECK (price >= 0),
     gone_at     timestamptz,
     CONSTRAINT order_items__one_thing CHECK (num_nonnulls(content_id, playlist_id, course_id, plan_id) = CASE WHEN gone_at IS NULL THEN 1 ELSE 0 END),
     CONSTRAINT order_items__type_fits CHECK (gone_at IS NOT NULL OR CASE item_type WHEN 'CONTENT' THEN content_id WHEN 'PLAYLIST' THEN playlist_id
-                                                                    WHEN 'COURSE' THEN course_id ELSE plan_id END IS NOT NULL)
+                                                                    WHEN 'COURSE' THEN course_id ELSE plan_id END IS NOT NULL),
+    CONSTRAINT order_items__period_of_plan CHECK (billing_period IS NULL OR item_type = 'PLAN')
 );
 CREATE INDEX order_items_order_id_idx ON order_items (order_id);
 CREATE INDEX order_items_content_id_idx ON order_items (content_id);
 CREATE INDEX order_items_playlist_id_idx ON order_items (playlist_id);
 CREATE TRIGGER order_items_tenant BEFORE INSERT ON order_items FOR EACH ROW WHEN (NEW.tenant_id IS NULL) EXECUTE FUNCTION take_tenant_of('orders', 'order_id');
+COMMENT ON COLUMN order_items.billing_period IS 'Of a plan: what one payment lasts for; null is a month.';
 COMMENT ON COLUMN order_items.price IS 'The price when bought; later prices do not touch it.';
 COMMENT ON COLUMN order_items.gone_at IS 'When the thing that was bought was deleted: the line stays, title says what it was.';
 
@@ -98,6 +103,13 @@ BEGIN
 END $$;
 CREATE CONSTRAINT TRIGGER order_items__total_is_sum AFTER INSERT OR UPDATE OF price, order_id ON order_items DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION order_total_is_sum();
+
+ALTER TABLE billing_transactions
+    ADD COLUMN order_id uuid REFERENCES orders ON DELETE SET NULL,
+    ADD COLUMN period_start timestamptz,
+    ADD COLUMN period_end timestamptz,
+    ADD CONSTRAINT billing_transactions__period_forward CHECK (period_end > period_start);
+COMMENT ON COLUMN billing_transactions.period_end IS 'The time that was paid for, from period_start; a refund takes as much off the subscription.';
 
 CREATE TABLE user_library (
     id          uuid PRIMARY KEY DEFAULT uuid7(),

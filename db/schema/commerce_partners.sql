@@ -16,6 +16,18 @@ CREATE TRIGGER referrals_transition BEFORE UPDATE ON referrals FOR EACH ROW EXEC
 COMMENT ON INDEX referrals__once IS 'A person is brought once; the first who names them has brought them.';
 SELECT admit('referrals', 'referrer_id = @user OR @staff', '@staff', '(referrer_id = @user AND status = ''pending'') OR @staff');
 
+-- Whoever signs up where their address was named has been brought by who named it.
+CREATE FUNCTION referrals_signed_up() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+BEGIN
+    UPDATE referrals r SET status = 'signed_up', referred_user_id = n.id FROM changed n
+    WHERE lower(r.referred_email) = lower(n.email) AND r.status = 'pending';
+    PERFORM act_as(was);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_referred AFTER INSERT ON users REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION referrals_signed_up();
+
 CREATE TABLE referral_commissions (
     id          uuid PRIMARY KEY DEFAULT uuid7(),
     tenant_id   uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,

@@ -40,10 +40,13 @@ CREATE TABLE notification_templates (
     name      text NOT NULL CONSTRAINT notification_templates__name_given CHECK (name <> ''),
     subject   text NOT NULL DEFAULT '',
     body      text NOT NULL,
+    html      text,
     type      notification_type NOT NULL,
     variables text[] NOT NULL DEFAULT '{}',
     CONSTRAINT notification_templates__name_unique UNIQUE NULLS NOT DISTINCT (tenant_id, name)
 );
+COMMENT ON COLUMN notification_templates.body IS 'As text, with {{ variables }} in it; so have subject and html.';
+COMMENT ON COLUMN notification_templates.html IS 'Null: made from the text. What is put in for a variable is escaped.';
 COMMENT ON COLUMN notification_templates.tenant_id IS 'Null: the text that holds where a tenant has none of its own.';
 SELECT admit('notification_templates', '@staff', '(tenant_id IS NOT NULL AND @staff) OR @service');
 

@@ -39,3 +39,17 @@ BEGIN
 END $$;
 CREATE TRIGGER early_unlocks_paid AFTER INSERT ON early_unlocks REFERENCING NEW TABLE AS unlocked
     FOR EACH STATEMENT EXECUTE FUNCTION early_unlocks_paid();
+
+-- What other contexts earn people: told twice about one thing, it counts once.
+CREATE FUNCTION earn_points(person uuid, earned integer, why text, about text, about_id uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    booked boolean;
+BEGIN
+    INSERT INTO point_entries (user_id, points, reason, subject_type, subject_id) SELECT person, earned, why, about, about_id WHERE earned > 0
+    ON CONFLICT (user_id, reason, subject_type, subject_id) DO NOTHING;
+    booked := FOUND;
+    PERFORM act_as(was);
+    RETURN booked;
+END $$;
+COMMENT ON FUNCTION earn_points(uuid, integer, text, text, uuid) IS 'earn_points(person, how many, reason, subject''s table, subject): whether they were booked now.';

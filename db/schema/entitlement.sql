@@ -17,7 +17,9 @@ LANGUAGE sql STABLE AS $$
            p.is_active AND c.status IN ('published', 'archived') AND (p.is_released OR EXISTS (
                SELECT FROM early_unlocks u WHERE u.user_id = viewer AND (u.lesson_id = p.lesson_id OR u.chapter_id = p.chapter_id))),
            c.pricing_type = 'subscription' AND c.status = 'published',
-           coalesce(e.status IN ('active', 'completed') AND (e.expiry_date IS NULL OR e.expiry_date > at), false),
+           coalesce(e.status IN ('active', 'completed') AND (e.expiry_date IS NULL OR e.expiry_date > at), false)
+           -- Who enrolled in a subscribers' course without buying it watches by their subscription.
+           AND (c.pricing_type <> 'subscription' OR e.order_id IS NOT NULL),
            coalesce(e.banned AND (e.ban_until IS NULL OR e.ban_until > at), false),
            e.expiry_date
     FROM place p JOIN courses c ON c.id = p.course_id

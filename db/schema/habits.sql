@@ -6,7 +6,7 @@ CREATE FUNCTION machine_tables() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['access_logs', 'api_usage', 'attribution_events', 'audit_logs', 'beat_ledger', 'content_views', 'error_logs', 'idempotency_keys', 'listener_events',
                  'listener_events_daily', 'listener_events_hourly', 'listener_metrics', 'login_history', 'metrics_daily', 'notifications',
                  'online_sessions', 'outbox', 'playback_sessions', 'playlist_progress', 'refresh_tokens', 'search_analytics', 'security_events',
-                 'sessions', 'streaming_tokens', 'watch_progress']
+                 'sessions', 'streaming_tokens', 'watch_progress', 'webhook_deliveries']
 $$;
 
 -- Every foreign key has an index that starts with its columns: without one, each delete of a parent reads the whole child.

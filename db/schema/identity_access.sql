@@ -38,7 +38,7 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys__expires_after_start CHECK (expires_at > created_at)
 );
 COMMENT ON COLUMN api_keys.key_hash IS 'SHA-256 of the key, which is shown once; prefix is the part that people may recognise it by.';
-SELECT admit('api_keys', 'user_id = @user OR @staff');
+SELECT admit('api_keys', 'user_id = @user OR @staff', 'user_id = @user OR @staff', 'user_id = @user');
 
 CREATE TABLE login_history (
     id             uuid PRIMARY KEY DEFAULT uuid7(),

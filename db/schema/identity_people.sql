@@ -21,3 +21,12 @@ CREATE TABLE user_interests (
     CONSTRAINT user_interests__once UNIQUE NULLS NOT DISTINCT (tenant_id, user_id, category_id, interest_name)
 );
 SELECT admit('user_interests', 'user_id = @user OR @service', 'user_id = @user OR @service');
+
+-- Teaching is added to what somebody is; an admin stays one.
+CREATE FUNCTION make_teacher(person uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+BEGIN
+    UPDATE users SET role = 'teacher' WHERE id = person AND role IN ('user', 'student');
+    PERFORM act_as(was);
+END $$;

@@ -22,10 +22,15 @@ CREATE TABLE assessments (
     show_result       boolean NOT NULL DEFAULT true,
     max_attempts      integer NOT NULL DEFAULT 1 CONSTRAINT assessments__attempts_positive CHECK (max_attempts > 0),
     due_date          timestamptz,
+    missed_for        timestamptz,
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT assessments__passing_within_total CHECK (passing_marks <= total_marks)
+    CONSTRAINT assessments__passing_within_total CHECK (passing_marks <= total_marks),
+    CONSTRAINT assessments__lesson_of_course FOREIGN KEY (lesson_id, course_id) REFERENCES lessons (id, course_id) ON DELETE CASCADE
 );
+CREATE INDEX assessments_due_idx ON assessments (due_date) WHERE type = 'assignment';
+COMMENT ON COLUMN assessments.missed_for IS 'The due date for which those who missed it have been noted.';
+COMMENT ON CONSTRAINT assessments__lesson_of_course ON assessments IS 'Nobody hangs a quiz on a lesson of somebody else''s course.';
 COMMENT ON CONSTRAINT assessments__one_a_lesson ON assessments IS 'A lesson has one assignment or one quiz or neither.';
 
 CREATE FUNCTION assessments_default_marks() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -54,7 +59,17 @@ CREATE TABLE questions (
         THEN (correct_answer #>> '{}')::numeric BETWEEN 0 AND cardinality(options) - 1 AND (correct_answer #>> '{}')::numeric % 1 = 0 ELSE false END)
 );
 COMMENT ON COLUMN questions.correct_answer IS 'mcq: the index into options, from 0; multiple_select: a list of them; true_false: a boolean; else the text. Null: marked by hand.';
-SELECT admit('questions', 'EXISTS (SELECT FROM assessments a WHERE a.id = assessment_id)',
+-- Questions are seen once an attempt has begun: the clock of an exam runs while they are read.
+CREATE FUNCTION my_attempted() RETURNS uuid[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    was text := act_as_service();
+    answer uuid[] := (SELECT coalesce(array_agg(DISTINCT assessment_id), '{}') FROM attempts WHERE user_id = app_user_id());
+BEGIN
+    PERFORM act_as(was);
+    RETURN answer;
+END $$;
+SELECT admit('questions', '@staff OR assessment_id = ANY ((SELECT my_attempted())::uuid[])
+             OR EXISTS (SELECT FROM assessments a WHERE a.id = assessment_id AND a.course_id = ANY ((SELECT taught_courses())::uuid[]))',
              '@staff OR EXISTS (SELECT FROM assessments a WHERE a.id = assessment_id AND a.course_id = ANY ((SELECT taught_courses())::uuid[]))');
 
 CREATE TABLE attempts (
@@ -64,10 +79,13 @@ CREATE TABLE attempts (
     user_id         uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     number          integer NOT NULL DEFAULT 1 CONSTRAINT attempts__number_positive CHECK (number > 0),
     status          text NOT NULL DEFAULT 'in_progress' CONSTRAINT attempts__status_known CHECK (status IN ('in_progress', 'submitted', 'graded', 'expired')),
+    question_order  uuid[] NOT NULL DEFAULT '{}',
     answers         jsonb NOT NULL DEFAULT '{}' CONSTRAINT attempts__answers_object CHECK (jsonb_typeof(answers) = 'object'),
+    hand_marks      jsonb NOT NULL DEFAULT '{}' CONSTRAINT attempts__hand_marks_object CHECK (jsonb_typeof(hand_marks) = 'object'),
     total_questions integer NOT NULL DEFAULT 0,
     correct_answers integer NOT NULL DEFAULT 0,
     score           numeric(6, 2) CONSTRAINT attempts__score_not_negative CHECK (score >= 0),
+    possible_marks  integer NOT NULL DEFAULT 0 CONSTRAINT attempts__possible_not_negative CHECK (possible_marks >= 0),
     points_earned   integer NOT NULL DEFAULT 0 CONSTRAINT attempts__points_not_negative CHECK (points_earned >= 0),
     passed          boolean,
     started_at      timestamptz NOT NULL DEFAULT now(),
@@ -81,7 +99,11 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_status_idx ON attempts (status);
 CREATE TRIGGER attempts_transition BEFORE UPDATE ON attempts FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('status', 'in_progress>submitted', 'in_progress>graded', 'in_progress>expired', 'submitted>graded');
-COMMENT ON COLUMN attempts.score IS 'Marks, of the assessment''s total_marks. A percentage is score * 100 / total_marks.';
+COMMENT ON COLUMN attempts.question_order IS 'What was asked, in the order in which it was put to this student.';
+COMMENT ON COLUMN attempts.hand_marks IS 'Marks that a teacher gave, by question.';
+COMMENT ON COLUMN attempts.score IS 'The marks of what was right. A percentage is score * 100 / possible_marks; passing_marks are marks too.';
+COMMENT ON COLUMN attempts.possible_marks IS 'The marks of all questions that were asked.';
+COMMENT ON COLUMN attempts.points_earned IS 'That share of the assessment''s total_marks, rounded down.';
 
 CREATE FUNCTION attempts_within_limits() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -100,6 +122,14 @@ BEGIN
 END $$;
 CREATE TRIGGER attempts_within_limits BEFORE INSERT OR UPDATE OF number, points_earned ON attempts FOR EACH ROW EXECUTE FUNCTION attempts_within_limits();
 SELECT admit('attempts', 'user_id = @user OR @staff OR EXISTS (SELECT FROM assessments a WHERE a.id = assessment_id AND a.course_id = ANY ((SELECT taught_courses())::uuid[]))');
+
+-- What came of an attempt, for those it is shown to: a teacher always, a student where the assessment says so.
+CREATE VIEW attempt_results WITH (security_invoker = true) AS
+SELECT t.id, t.assessment_id, t.user_id, t.number, t.status, t.total_questions, t.correct_answers, t.score,
+       round(100 * t.score / nullif(t.possible_marks, 0), 2) AS percentage, t.points_earned, t.passed, t.completed_at
+FROM attempts t JOIN assessments a ON a.id = t.assessment_id
+WHERE t.status IN ('submitted', 'graded')
+  AND (a.show_result OR (SELECT app_is_staff()) OR a.course_id = ANY ((SELECT taught_courses())::uuid[]));
 
 CREATE TABLE assignment_submissions (
     id               uuid PRIMARY KEY DEFAULT uuid7(),

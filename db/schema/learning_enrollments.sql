@@ -73,15 +73,23 @@ BEGIN
 END $$;
 CREATE TRIGGER enrollments_paid_insert BEFORE INSERT ON enrollments FOR EACH ROW WHEN (NEW.status = 'active') EXECUTE FUNCTION enrollments_paid();
 CREATE TRIGGER enrollments_paid_update BEFORE UPDATE OF status ON enrollments FOR EACH ROW
-    WHEN (NEW.status = 'active' AND OLD.status = 'pending') EXECUTE FUNCTION enrollments_paid();
+    WHEN (NEW.status = 'active' AND OLD.status IN ('pending', 'dropped', 'expired')) EXECUTE FUNCTION enrollments_paid();
 
--- The course is locked before its students are counted: the last seat is given once.
+-- The course is locked before its students are counted: the last seat is given once. (Not FOR UPDATE: two who enrol at once both hold the
+-- key share of their foreign key, and would wait for each other.) Progress moves nobody in or out, and must
+-- not make all students of a course wait for one another.
 CREATE FUNCTION enrollments_counted() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
     crowded record;
 BEGIN
-    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR UPDATE;
+    IF TG_OP = 'UPDATE' THEN
+        IF NOT EXISTS (SELECT id, status, course_id FROM changed EXCEPT SELECT id, status, course_id FROM former) THEN
+            PERFORM act_as(was);
+            RETURN NULL;
+        END IF;
+    END IF;
+    PERFORM FROM courses WHERE id IN (SELECT course_id FROM changed) ORDER BY id FOR NO KEY UPDATE;
     UPDATE courses c SET total_students = n.students
     FROM (SELECT w.course_id, count(e.id) AS students FROM (SELECT DISTINCT course_id FROM changed) AS w
           LEFT JOIN enrollments e ON e.course_id = w.course_id AND e.status IN ('pending', 'active', 'completed') GROUP BY w.course_id) AS n
@@ -98,10 +106,67 @@ BEGIN
 END $$;
 CREATE TRIGGER enrollments_counted_insert AFTER INSERT ON enrollments REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION enrollments_counted();
-CREATE TRIGGER enrollments_counted_update AFTER UPDATE ON enrollments REFERENCING NEW TABLE AS changed
+CREATE TRIGGER enrollments_counted_update AFTER UPDATE ON enrollments REFERENCING OLD TABLE AS former NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION enrollments_counted();
 CREATE TRIGGER enrollments_counted_delete AFTER DELETE ON enrollments REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION enrollments_counted();
+
+-- The one way into a course, for commerce too.
+CREATE FUNCTION enroll(person uuid, wanted uuid, paid_by uuid DEFAULT NULL, until timestamptz DEFAULT NULL) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    course courses;
+    held enrollments;
+    bought record;
+BEGIN
+    -- Two at once, from two tabs or a shop and its webhook, make one enrolment.
+    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(':', 'enroll', person, wanted), 0));
+    SELECT * INTO course FROM courses WHERE id = wanted;
+    SELECT i.price, o.currency INTO bought FROM order_items i JOIN orders o ON o.id = i.order_id WHERE o.id = paid_by AND i.course_id = wanted LIMIT 1;
+    IF paid_by IS NOT NULL AND NOT FOUND THEN
+        PERFORM break_rule('enrollments__paid_course_is_paid', 'the order does not hold the course');
+    END IF;
+    SELECT * INTO held FROM enrollments WHERE user_id = person AND course_id = wanted FOR UPDATE;
+    IF held.id IS NULL THEN
+        INSERT INTO enrollments (tenant_id, user_id, course_id, order_id, amount, currency, status, expiry_date)
+        VALUES (course.tenant_id, person, wanted, paid_by, coalesce(bought.price, 0), coalesce(bought.currency, course.currency), 'active', until)
+        RETURNING * INTO held;
+    ELSIF held.status IN ('active', 'completed') AND (held.expiry_date IS NULL OR held.expiry_date > now()) AND paid_by IS NULL THEN
+        PERFORM act_as(was);
+        RETURN held.id;
+    ELSE
+        IF course.pricing_type = 'paid' AND course.price > 0 AND (held.status = 'expired' OR held.expiry_date <= now())
+           AND (paid_by IS NULL OR paid_by = held.order_id) THEN
+            PERFORM break_rule('enrollments__paid_course_is_paid', 'the time that was paid for is over');
+        END IF;
+        IF held.status = 'cancelled' THEN
+            UPDATE enrollments SET status = 'pending' WHERE id = held.id;
+        END IF;
+        UPDATE enrollments SET status = CASE held.status WHEN 'completed' THEN held.status ELSE 'active' END, expiry_date = until,
+               order_id = coalesce(paid_by, held.order_id), amount = coalesce(bought.price, held.amount), currency = coalesce(bought.currency, held.currency)
+        WHERE id = held.id;
+    END IF;
+    INSERT INTO outbox (tenant_id, topic, subject, payload)
+    VALUES (held.tenant_id, 'enrollment.activated', 'enrollment:' || held.id,
+            jsonb_build_object('enrollment_id', held.id, 'user_id', person, 'course_id', wanted, 'order_id', paid_by));
+    PERFORM act_as(was);
+    RETURN held.id;
+END $$;
+COMMENT ON FUNCTION enroll(uuid, uuid, uuid, timestamptz) IS
+    'enroll(person, course, order that paid for it or null, end or null for none): the id of the running enrolment, made or taken up again.
+     Refused by enrollments__paid_course_is_paid unless the order holds the course and is PAID, and by enrollments__course_has_room.';
+
+CREATE FUNCTION withdraw_enrollment(person uuid, wanted uuid) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    gone boolean;
+BEGIN
+    UPDATE enrollments SET status = 'cancelled' WHERE user_id = person AND course_id = wanted AND status IN ('pending', 'active', 'completed');
+    gone := FOUND;
+    PERFORM act_as(was);
+    RETURN gone;
+END $$;
+COMMENT ON FUNCTION withdraw_enrollment(uuid, uuid) IS 'What a refund does: the enrolment is cancelled and its access ends. Whether there was one.';
 
 CREATE FUNCTION enrollment_is_open(e enrollments, at timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS
 $$ SELECT e.status IN ('active', 'completed') AND (e.expiry_date IS NULL OR e.expiry_date > at)
@@ -143,12 +208,15 @@ CREATE TABLE lesson_progress (
 CREATE INDEX lesson_progress_user_id_idx ON lesson_progress (user_id);
 SELECT admit('lesson_progress', 'user_id = @user OR @staff OR EXISTS (SELECT FROM lessons l WHERE l.id = lesson_id AND l.course_id = ANY ((SELECT taught_courses())::uuid[]))');
 
--- A course's progress is the share of its published lessons that are completed.
+-- A course's progress is the share of its published lessons that are completed. The enrolments are locked by a statement of their own:
+-- of two lessons completed at once, the second then counts the first. What was completed stays so when lessons are added.
 CREATE FUNCTION enrollments_progress() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
 BEGIN
-    UPDATE enrollments e SET progress = p.percent, last_activity_at = now()
+    PERFORM FROM enrollments e WHERE (e.user_id, e.course_id) IN (SELECT c.user_id, l.course_id FROM changed c JOIN lessons l ON l.id = c.lesson_id)
+    ORDER BY e.id FOR NO KEY UPDATE;
+    UPDATE enrollments e SET progress = CASE e.status WHEN 'completed' THEN greatest(e.progress, p.percent) ELSE p.percent END, last_activity_at = now()
     FROM (SELECT w.user_id, w.course_id, round(100.0 * count(*) FILTER (WHERE lp.completed) / count(*), 2) AS percent
           FROM (SELECT DISTINCT c.user_id, l.course_id FROM changed c JOIN lessons l ON l.id = c.lesson_id) AS w
           JOIN lessons l ON l.course_id = w.course_id AND l.is_active AND l.status = 'published'
@@ -180,51 +248,3 @@ CREATE INDEX lesson_watch_analytics_user_id_idx ON lesson_watch_analytics (user_
 CREATE INDEX lesson_watch_analytics_rate_idx ON lesson_watch_analytics (completion_rate);
 COMMENT ON COLUMN lesson_watch_analytics.watch_duration IS 'Seconds, seen again counted again; completion_rate stops at 100.';
 SELECT admit('lesson_watch_analytics', 'user_id = @user OR @staff OR EXISTS (SELECT FROM lessons l WHERE l.id = lesson_id AND l.course_id = ANY ((SELECT taught_courses())::uuid[]))');
-
-CREATE TABLE certificates (
-    id              uuid PRIMARY KEY DEFAULT uuid7(),
-    tenant_id       uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    enrollment_id   uuid NOT NULL CONSTRAINT certificates__one_each UNIQUE REFERENCES enrollments ON DELETE CASCADE,
-    certificate_key text CONSTRAINT certificates__key_unique UNIQUE,
-    issued_at       timestamptz NOT NULL DEFAULT now(),
-    revoked_at      timestamptz,
-    revoke_reason   text,
-    CONSTRAINT certificates__revoked_after_issue CHECK (revoked_at >= issued_at)
-);
-COMMENT ON COLUMN certificates.certificate_key IS 'Object key of the PDF.';
-CREATE FUNCTION certificates_earned() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    was text := act_as_service();
-    reached numeric := (SELECT progress FROM enrollments WHERE id = NEW.enrollment_id);
-BEGIN
-    IF reached < 100 THEN
-        PERFORM break_rule('certificates__course_completed', format('%s %% of the course is done', reached));
-    END IF;
-    PERFORM act_as(was);
-    RETURN NEW;
-END $$;
-CREATE TRIGGER certificates_earned BEFORE INSERT ON certificates FOR EACH ROW EXECUTE FUNCTION certificates_earned();
-SELECT admit('certificates', 'EXISTS (SELECT FROM enrollments e WHERE e.id = enrollment_id)');
-
-CREATE TABLE student_activity (
-    id            uuid PRIMARY KEY DEFAULT uuid7(),
-    tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    enrollment_id uuid NOT NULL REFERENCES enrollments ON DELETE CASCADE,
-    type          activity_type NOT NULL,
-    description   text,
-    metadata      jsonb,
-    created_at    timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX student_activity_recent_idx ON student_activity (enrollment_id, created_at);
-SELECT admit('student_activity', 'EXISTS (SELECT FROM enrollments e WHERE e.id = enrollment_id)');
-
-CREATE TABLE student_badges (
-    id            uuid PRIMARY KEY DEFAULT uuid7(),
-    tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    enrollment_id uuid NOT NULL REFERENCES enrollments ON DELETE CASCADE,
-    badge_type    student_badge_type NOT NULL,
-    earned_at     timestamptz NOT NULL DEFAULT now(),
-    metadata      jsonb,
-    CONSTRAINT student_badges__once UNIQUE (enrollment_id, badge_type)
-);
-SELECT admit('student_badges', 'EXISTS (SELECT FROM enrollments e WHERE e.id = enrollment_id)');

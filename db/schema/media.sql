@@ -37,6 +37,16 @@ CREATE TRIGGER generations_transition BEFORE UPDATE ON generations FOR EACH ROW 
 ALTER TABLE contents ADD CONSTRAINT contents__generation_exists
     FOREIGN KEY (generation_id) REFERENCES generations ON DELETE SET NULL;
 
+CREATE TABLE generation_keys (
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    generation_id uuid NOT NULL CONSTRAINT generation_keys__generation_unique UNIQUE REFERENCES generations ON DELETE CASCADE,
+    sealed        bytea NOT NULL,
+    ring_key_id   text NOT NULL,
+    created_at    timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE generation_keys IS 'The AES-128 key of an encrypted generation, sealed with the key ring; the edge hands it to who may watch.';
+COMMENT ON COLUMN generation_keys.ring_key_id IS 'Which key of the ring opens it; workers seal it anew when another one signs.';
+
 CREATE TABLE renditions (
     id                    uuid PRIMARY KEY DEFAULT uuid7(),
     generation_id         uuid NOT NULL REFERENCES generations ON DELETE CASCADE,
@@ -89,6 +99,10 @@ CREATE TABLE transcode_jobs (
     cancel_requested boolean NOT NULL DEFAULT false,
     source        jsonb,
     has_pieces    boolean NOT NULL DEFAULT false,
+    codecs        text[] CONSTRAINT transcode_jobs__codecs_known
+        CHECK (codecs <@ ARRAY['h264', 'hevc', 'av1'] AND 'h264' = ANY (codecs)),
+    quality       text CONSTRAINT transcode_jobs__quality_known CHECK (quality IN ('fast', 'auto')),
+    is_encrypted  boolean,
     error_code    text,
     error_message text,
     created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
@@ -109,6 +123,7 @@ CREATE INDEX transcode_jobs_open_idx ON transcode_jobs (state, priority DESC, cr
 CREATE INDEX transcode_jobs_pieces_idx ON transcode_jobs (id) WHERE has_pieces;
 COMMENT ON COLUMN transcode_jobs.remaining IS 'Pieces that are not done; whoever ends the last one queues the task that joins them, in the same transaction.';
 COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all pieces of the job.';
+COMMENT ON COLUMN transcode_jobs.codecs IS 'Asked for; null: as the installation is set. So are quality and is_encrypted.';
 COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION
@@ -149,12 +164,15 @@ CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR E
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',
                       'running>failed', 'running>cancelled', 'failed>queued', 'cancelled>queued');
 
-SELECT protect_table(t) FROM unnest(ARRAY['generations', 'renditions', 'text_tracks', 'transcode_jobs',
+SELECT protect_table(t) FROM unnest(ARRAY['generations', 'generation_keys', 'renditions', 'text_tracks', 'transcode_jobs',
     'transcode_tasks']::regclass[]) AS t;
 CREATE POLICY generations_read ON generations FOR SELECT USING (EXISTS (SELECT FROM contents c WHERE c.id = content_id));
 CREATE POLICY generations_write ON generations FOR ALL
     USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
     WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY generation_keys_service ON generation_keys FOR ALL
+    USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id))
+    WITH CHECK ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
 CREATE POLICY renditions_read ON renditions FOR SELECT USING (EXISTS (SELECT FROM generations g WHERE g.id = generation_id));
 CREATE POLICY renditions_write ON renditions FOR ALL
     USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM generations g WHERE g.id = generation_id))

@@ -20,3 +20,15 @@ CREATE TRIGGER downloads_transition BEFORE UPDATE ON downloads FOR EACH ROW EXEC
     allow_transitions('status', 'pending>downloading', 'pending>failed', 'pending>expired', 'downloading>completed', 'downloading>failed',
                       'downloading>expired', 'completed>expired', 'failed>pending', 'failed>expired');
 SELECT admit('downloads', 'user_id = @user OR @staff');
+
+-- For whoever has decided that the file may be taken along.
+CREATE FUNCTION begin_download(person uuid, wanted uuid, kind download_type, until timestamptz) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    was text := act_as_service();
+    begun uuid;
+BEGIN
+    INSERT INTO downloads (tenant_id, user_id, file_id, download_type, expires_at)
+    SELECT f.tenant_id, person, f.id, kind, until FROM files f WHERE f.id = wanted AND NOT f.is_deleted RETURNING id INTO begun;
+    PERFORM act_as(was);
+    RETURN begun;
+END $$;

@@ -16,6 +16,18 @@ COMMENT ON COLUMN idempotency_keys.user_id IS 'Null: the product itself.';
 COMMENT ON COLUMN idempotency_keys.answer IS 'The body as it was sent; it becomes visible with the effects of the command or not at all.';
 CREATE INDEX idempotency_keys_user_id_idx ON idempotency_keys (user_id, created_at);
 
+-- Whoever delivers works for every tenant at once: a role of its own, which the policies of these queues let past the wall between
+-- tenants, and which no other table knows.
+CREATE FUNCTION app_is_courier() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT app_role() = 'courier' $$;
+
+CREATE FUNCTION admit_courier(target regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE POLICY tenant_isolation ON %s AS RESTRICTIVE FOR ALL USING (%s)', target,
+                   policy_text('tenant_id = @tenant OR (SELECT app_is_courier())'));
+END $$;
+COMMENT ON FUNCTION admit_courier(regclass) IS 'Before admit(): the wall between tenants, with a gate for the courier.';
+
 CREATE TABLE outbox (
     seq             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id              uuid NOT NULL DEFAULT uuid7() CONSTRAINT outbox__id_unique UNIQUE,
@@ -28,16 +40,30 @@ CREATE TABLE outbox (
     lease_until     timestamptz,
     delivered_at    timestamptz,
     given_up_at     timestamptz,
+    outcome         text,
     last_error      text,
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT outbox__ends_once CHECK (delivered_at IS NULL OR given_up_at IS NULL)
 );
 CREATE INDEX outbox_open_idx ON outbox (next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX outbox_order_idx ON outbox (tenant_id, subject, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX outbox_ended_idx ON outbox ((coalesce(delivered_at, given_up_at))) WHERE delivered_at IS NOT NULL OR given_up_at IS NOT NULL;
 COMMENT ON TABLE outbox IS 'Effects outside the database, written in the transaction that causes them, sent after it, at least once, in order of seq for one subject.';
 COMMENT ON COLUMN outbox.subject IS 'What the effect is about, such as content:<id>; effects of one subject keep their order.';
+COMMENT ON COLUMN outbox.attempts IS 'Counted when it is taken in hand, so that an effect which ends its deliverer is given up, too. It fences: who was overtaken changes nothing.';
+COMMENT ON COLUMN outbox.next_attempt_at IS 'While it is in hand, when the lease lapses.';
+COMMENT ON COLUMN outbox.outcome IS 'What came of it: mail sent, mail not wanted, how many webhooks are told.';
 -- Whoever may do a command may write its effects; only the product delivers them.
-SELECT admit('outbox', '@staff', '@service', '@known');
+SELECT admit_courier('outbox');
+SELECT admit('outbox', '@staff OR (SELECT app_is_courier())', '@service OR (SELECT app_is_courier())', '@known');
+
+CREATE FUNCTION wake_courier() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('penstock_effects', TG_TABLE_NAME);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION wake_courier() IS 'One announcement a transaction, heard when it commits.';
+CREATE TRIGGER outbox_wake AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION wake_courier();
 
 SELECT protect_table('idempotency_keys');
 CREATE POLICY idempotency_keys_own ON idempotency_keys FOR ALL

@@ -23,22 +23,8 @@ CREATE TABLE integration_tokens (
     expires_at            timestamptz,
     CONSTRAINT integration_tokens__once UNIQUE (integration_id, token_type)
 );
-COMMENT ON COLUMN integration_tokens.token_value_encrypted IS 'Under a key that the database does not have.';
-SELECT admit('integration_tokens', '@service');
-
-CREATE TABLE webhooks (
-    id             uuid PRIMARY KEY DEFAULT uuid7(),
-    tenant_id      uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
-    integration_id uuid REFERENCES integrations ON DELETE CASCADE,
-    url            text NOT NULL CONSTRAINT webhooks__url_is_http CHECK (url ~ '^https?://'),
-    event_types    text[] NOT NULL DEFAULT '{}',
-    secret         text NOT NULL CONSTRAINT webhooks__secret_long CHECK (length(secret) >= 24),
-    enabled        boolean NOT NULL DEFAULT true,
-    created_at     timestamptz NOT NULL DEFAULT now(),
-    updated_at     timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON COLUMN webhooks.secret IS 'Signs what is sent; shown once, never read through the API.';
-SELECT admit('webhooks', '@staff', '@staff');
+COMMENT ON COLUMN integration_tokens.token_value_encrypted IS 'Sealed with a key that the database does not have; written, and never read through the API.';
+SELECT admit('integration_tokens', '@staff', '@staff');
 
 CREATE TABLE integration_sync_logs (
     id             uuid PRIMARY KEY DEFAULT uuid7(),
@@ -56,7 +42,7 @@ CREATE TABLE integration_sync_logs (
 CREATE INDEX integration_sync_logs_status_idx ON integration_sync_logs (status);
 CREATE TRIGGER integration_sync_logs_transition BEFORE UPDATE ON integration_sync_logs FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('status', 'running>succeeded', 'running>failed');
-SELECT admit('integration_sync_logs', '@staff', '@service');
+SELECT admit('integration_sync_logs', '@staff', '@staff');
 
 CREATE TABLE etl_imports (
     id               uuid PRIMARY KEY DEFAULT uuid7(),

@@ -76,7 +76,6 @@ CREATE TABLE watch_progress (
     CONSTRAINT watch_progress__once UNIQUE (user_id, content_id),
     CONSTRAINT watch_progress__within_duration CHECK (last_position <= duration)
 ) WITH (fillfactor = 70);
-CREATE INDEX watch_progress_user_id_idx ON watch_progress (user_id);
 CREATE INDEX watch_progress_content_id_idx ON watch_progress (content_id);
 CREATE INDEX watch_progress_completed_idx ON watch_progress (user_id, is_completed);
 CREATE INDEX watch_progress_playlist_id_idx ON watch_progress (playlist_id);
@@ -160,7 +159,7 @@ BEGIN
         from_month := date_trunc('month', first)::date + make_interval(months => n);
         part := format('%s_%s', parent::text, to_char(from_month, 'YYYYMM'));
         IF to_regclass(part) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF %s FOR VALUES FROM (%L) TO (%L)', part, parent,
+            EXECUTE format('CREATE TABLE %I PARTITION OF %s FOR VALUES FROM (%L) TO (%L) WITH (fillfactor = 70)', part, parent,
                            from_month::timestamp AT TIME ZONE 'UTC', (from_month + interval '1 month')::timestamp AT TIME ZONE 'UTC');
             PERFORM protect_table(part::regclass);
             made := made + 1;

@@ -21,20 +21,16 @@ from aiohttp import hdrs, web
 
 from core.database import Database, DatabaseDown
 from core.domain.identity import Standing, check_standing, find_standing
-from core.errors import BAD_ACCESS_TOKEN, NOT_A_MEMBER, SIGN_IN_NEEDED, TIMEOUT, UNAVAILABLE, Refusal
+from core.errors import BAD_ACCESS_TOKEN, SIGN_IN_NEEDED, TIMEOUT, UNAVAILABLE, Refusal
 from core.ids import DEFAULT_TENANT
-from core.viewer import GUEST, Role, Viewer, service
+from core.viewer import GUEST, Viewer, service
 from edge.api.access_keys import LEEWAY_S, LIFETIME, Access, AccessKeys
-from edge.api.tenants import Tenants
+from edge.api.tenants import HEADER, STAFF_ROLES, Tenants, role_in
 
 __all__ = ["Access", "AccessKeys", "DatabaseSessions", "Gate", "Sessions", "SignedIn"]
 
 log = structlog.get_logger(__name__)
 
-STAFF_ROLES = frozenset({"admin", "super_admin"})
-"""Of the installation: staff in every workspace."""
-IN_CHARGE = frozenset({"Admin", "SuperAdmin"})
-"""Of one workspace: staff there alone."""
 REMEMBERED_SESSIONS = 50_000
 RECHECK_AFTER_S = 30.0
 """The oldest standing that is believed without an announcement; the net below the announcements."""
@@ -140,6 +136,13 @@ class Gate:
             raise Refusal(SIGN_IN_NEEDED)
         return await self._admit(access, await self._tenant(request))
 
+    async def require_account(self, request: web.BaseRequest) -> SignedIn:
+        """The same for what is about the account itself, which belongs to no workspace: none is looked at."""
+        access = self._presented(request)
+        if access is None or access.role != "authenticated":
+            raise Refusal(SIGN_IN_NEEDED)
+        return await self._admit(access, DEFAULT_TENANT)
+
     async def admit_token(self, token: str) -> SignedIn:
         """The same for an access token that came by another way than the header."""
         access = self._keys.verify(token, self._clock())
@@ -152,8 +155,6 @@ class Gate:
         source = payload.get("t")
         if source not in ("users", "sessions", "memberships"):
             return
-        if source == "memberships" and self._tenants is not None:
-            self._tenants.forget_roles()
         if payload.get("all"):
             self.forget_all()
             return
@@ -163,6 +164,8 @@ class Gate:
         except ValueError:
             log.warning("announcement_not_understood", source=source)
             return
+        if source == "memberships" and self._tenants is not None:
+            self._tenants.note_change(subject_id)
         self._doubted[subject_id] = self._monotonic()
         self._doubted.move_to_end(subject_id)
         if len(self._doubted) > REMEMBERED_SESSIONS:
@@ -185,7 +188,10 @@ class Gate:
             self._tenants.forget_roles()
 
     async def _tenant(self, request: web.BaseRequest) -> UUID:
-        return DEFAULT_TENANT if self._tenants is None else await self._tenants.of(request)
+        # Nearly every request: not even a coroutine is made for it.
+        if self._tenants is None or HEADER not in request.headers:
+            return DEFAULT_TENANT
+        return await self._tenants.of(request)
 
     def _presented(self, request: web.BaseRequest) -> Access | None:
         credentials = request.headers.getall(hdrs.AUTHORIZATION, [])
@@ -207,7 +213,9 @@ class Gate:
     async def _admit(self, access: Access, tenant_id: UUID) -> SignedIn:
         assert access.user_id is not None
         assert access.session_id is not None
-        known = await self._look_up(access.session_id, access.user_id)
+        known: _Known | None = self._known.get(access.session_id)
+        if known is None or known.user_id != access.user_id or not self._is_fresh(known):
+            known = await self._look_up(access.session_id, access.user_id)
         platform_role, tenant_role = access.platform_role, None
         if known is not None:
             refusal = check_standing(known.standing, self._clock())
@@ -215,12 +223,12 @@ class Gate:
                 raise refusal
             assert known.standing is not None
             platform_role, tenant_role = known.standing.role, known.standing.tenant_role
-        if self._tenants is not None and tenant_id != DEFAULT_TENANT:
-            tenant_role = await self._tenants.role(tenant_id, access.user_id)
-            if tenant_role is None and platform_role not in STAFF_ROLES:
-                raise Refusal(NOT_A_MEMBER)
-        is_staff = platform_role in STAFF_ROLES or tenant_role in IN_CHARGE
-        role: Role = "staff" if is_staff else "authenticated"
+        if tenant_id != DEFAULT_TENANT:
+            # What was read with the session is of the default workspace and counts for no other.
+            tenant_role = None
+            if self._tenants is not None and platform_role not in STAFF_ROLES:
+                tenant_role = await self._tenants.role(tenant_id, access.user_id)
+        role = role_in(tenant_id, platform_role, tenant_role)
         return SignedIn(Viewer(tenant_id, access.user_id, role), access.user_id, access.session_id, access)
 
     async def _look_up(self, session_id: UUID, user_id: UUID) -> _Known | None:

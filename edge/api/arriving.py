@@ -15,7 +15,7 @@ from aiohttp import StreamReader, web
 from core.errors import UNAVAILABLE, Refusal
 
 BUDGET_BYTES = 64 * 1024 * 1024
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Arriving:
         Does nothing for a body that nobody will read, nor for one announced as larger than `client_max_size`: whoever takes
         such a body takes it in parts. Raises Refusal 503 when the body is given up, and whatever `request.read()` raises.
         """
-        if request.method not in _WITH_BODY or not request.can_read_body:
+        if request.method not in WITH_BODY or not request.can_read_body:
             return
         if request.match_info.http_exception is not None or (request.content_length or 0) > request.client_max_size:
             return

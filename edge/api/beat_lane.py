@@ -1,15 +1,17 @@
 """The fast lane of heartbeats: a player's next POST /progress is taken before any parser runs.
 
-A player repeats its header block on a connection, but for the body's length. Once aiohttp has parsed such a post and the
-slow way has acknowledged it, the block, what its token vouches for and the answer's head are kept with the connection. A
-chunk that is that block, byte for byte, with a body of exactly the length it names, is decoded and checked by the same
-functions as ever; whatever is the least unusual, or refused, goes the slow way from its first byte.
+A player repeats its header block, but for the body's length. Once aiohttp has parsed such a post and the slow way has
+acknowledged it, the block is known by heart, with what its token vouches for and the answer's head, on every connection of
+the process: a browser posts on whichever of its connections is free, and a proxy mixes players on one. Bytes that are a known
+block with a body of exactly the length it names are decoded and checked by the same functions as ever; whatever is the least
+unusual, or refused, goes the slow way from its first byte.
 """
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
+from collections import OrderedDict
 
 from aiohttp import web
 
@@ -19,50 +21,111 @@ from edge.lane.lane import http_date
 from edge.lane.plain import MAX_BLOCK_BYTES, NOT_PLAIN, is_plain_host
 from edge.lane.protocol import LaneProtocol
 from edge.progress.batcher import Batcher
-from edge.progress.beat import Source, check, decode
+from edge.progress.beat import MAX_BODY_BYTES, Source, check, decode
 
 LINE = b"POST /progress HTTP/1.1\r\n"
+MAX_HEADS = 32_768
+"""Of a kilobyte each, the longest known forgotten first: a core's connections are fewer, behind a proxy its players may be more."""
+
+_LENGTH = b"\r\nContent-Length: "
+_LONGEST_LENGTH = len(str(MAX_BODY_BYTES))
 # What a post must have, and a GET of the lane must not.
 _OF_A_POST = frozenset({b"authorization", b"content-length", b"content-type"})
+
+
+class Head:
+    """A header block known by heart: its token, what that vouches for, until when, and how its answer begins."""
+
+    __slots__ = ("answer", "good_until", "source", "token")
+
+    def __init__(self, token: str, source: Source, good_until: float, answer: bytes) -> None:
+        self.token = token
+        self.source = source
+        self.good_until = good_until
+        self.answer = answer
 
 
 class BeatLane:
     """What all connections of a process share. `taken` and `posts` are counted here and collected by the pulse."""
 
-    __slots__ = ("_date", "_second", "batcher", "is_open", "posts", "taken")
+    __slots__ = ("_answers", "_date", "_second", "batcher", "heads", "is_open", "posts", "taken")
 
     def __init__(self, batcher: Batcher) -> None:
         self.batcher = batcher
         self.is_open = True
         """False while the process leaves: each answer must then say that it is the last."""
+        self.heads: OrderedDict[bytes, Head] = OrderedDict()
+        """By the head without the digits of its length."""
         self.posts = 0
         self.taken = 0
+        self._answers: dict[bytes, bytes] = {}
         self._second = -1
         self._date = b""
 
-    def learn(self, request: web.Request, source: Source, good_until: float) -> None:
-        """The slow way has acknowledged `request`: its connection may take the next one like it by heart."""
+    def learn(self, request: web.Request, token: str, source: Source, good_until: float) -> None:
+        """The slow way has acknowledged `request`, for which `token` in its head vouches: the next one like it is known by heart."""
         connection = request.transport.get_protocol() if request.transport is not None else None
         if not isinstance(connection, LaneProtocol) or connection.posted is None or request.version != (1, 1):
             return
         head, connection.posted = connection.posted, None
-        length = request.headers.get("Content-Length", "").encode()
-        if not is_plain_post(head, tuple(request.raw_headers)):
+        if len(head) > MAX_BLOCK_BYTES or not is_plain_post(head, tuple(request.raw_headers)):
             return
-        before, found, after = head.partition(b"\r\nContent-Length: " + length + b"\r\n")
-        if not found or len(head) > MAX_BLOCK_BYTES:
+        found = head.find(_LENGTH)
+        if found < 0:
             return  # it spells the name in another way; correct, and not worth a case of its own
-        answer = {**SECURITY_HEADERS, **cors_headers(request)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in answer.items())
-        connection.poster = Poster(
-            self,
-            connection,
-            before + b"\r\nContent-Length: ",
-            b"\r\n" + after,
-            source,
-            good_until,
-            f"HTTP/1.1 204 No Content\r\n{lines}X-Request-Id: ".encode("latin-1"),
-        )
+        at = found + len(_LENGTH)
+        headers = {**SECURITY_HEADERS, **cors_headers(request)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        answer = f"HTTP/1.1 204 No Content\r\n{lines}X-Request-Id: ".encode("latin-1")
+        # There are two of them: with and without what another origin needs.
+        answer = self._answers.setdefault(answer, answer)
+        self.heads[head[:at] + head[head.find(b"\r\n", at) :]] = Head(token, source, good_until, answer)
+        if len(self.heads) > MAX_HEADS:
+            self.heads.popitem(last=False)
+
+    def take(self, connection: LaneProtocol, data: bytes) -> bool:
+        """Whether these bytes have been taken: one known post, its beats on their way to the disk, or the head of one.
+
+        The caller vouches that no request on `connection` is unfinished but one that aiohttp may be about to leave.
+        """
+        at = data.find(_LENGTH) + len(_LENGTH)
+        length_end = data.find(b"\r\n", at)
+        digits = data[at:length_end]
+        # One spelling of a number is enough: `+5` or `05` is none.
+        if not digits.isdigit() or digits.startswith(b"0") or len(digits) > _LONGEST_LENGTH:
+            return False
+        # A known head ends where its blank line does: one that reaches up to the body is whole, and the body as long as it says.
+        body_at = len(data) - int(digits)
+        is_whole = True
+        head = self.heads.get(data[:at] + data[length_end:body_at]) if body_at > length_end else None
+        if head is None:
+            is_whole = False
+            head = self.heads.get(data[:at] + data[length_end:]) if data.endswith(b"\r\n\r\n") else None
+        if head is None or not self.is_open:
+            return False
+        now = time.time()
+        if now > head.good_until:
+            return False
+        if not connection.is_at_rest:
+            connection.hold(data)
+            return True
+        if not is_whole:
+            return int(digits) <= MAX_BODY_BYTES and connection.wait_for_body(data)
+        body = data[body_at:]
+        try:
+            token, wire, prefix = decode(body)
+            # Our page says its token in the body too, for when it can set no header (sendBeacon).
+            if token is not None and token != head.token:
+                return False
+            beats = check(wire, head.source, prefix, now)
+        except Refusal:
+            return False
+        if not self.batcher.offer(beats, Post(self, connection, head.answer, data, len(beats))):
+            return False
+        connection.post_begins()
+        self.posts += 1
+        self.taken += len(beats)
+        return True
 
     def date(self, now: float) -> bytes:
         """The Date header's value, made once a second."""
@@ -72,79 +135,30 @@ class BeatLane:
         return self._date
 
 
-class Poster:
-    """One connection's posts. At most one is under way: until it is answered, nothing more is read."""
+class Post:
+    """One post on its way to the disk. A connection has at most one: until it is answered, nothing behind it is looked at."""
 
-    __slots__ = ("_after", "_answer", "_before", "_connection", "_data", "_good_until", "_lane", "_source")
+    __slots__ = ("_answer", "_beats", "_connection", "_data", "_lane")
 
-    def __init__(
-        self,
-        lane: BeatLane,
-        connection: LaneProtocol,
-        before: bytes,
-        after: bytes,
-        source: Source,
-        good_until: float,
-        answer: bytes,
-    ) -> None:
+    def __init__(self, lane: BeatLane, connection: LaneProtocol, answer: bytes, data: bytes, beats: int) -> None:
         self._lane = lane
         self._connection = connection
-        self._before = before
-        self._after = after
-        self._source = source
-        self._good_until = good_until
         self._answer = answer
-        self._data = b""
-
-    def __call__(self, data: bytes) -> bool:
-        """Whether this chunk has been taken: it is one post, known but for its beats, and they are on their way to the disk."""
-        before = self._before
-        if not data.startswith(before) or not self._lane.is_open:
-            return False
-        length_end = data.find(b"\r\n", len(before))
-        body_at = length_end + len(self._after)
-        if not data.startswith(self._after, length_end):
-            return False
-        # Compared as text: one spelling of a number is enough, and `+5` or `05` is none.
-        if data[len(before) : length_end] != b"%d" % (len(data) - body_at) or body_at == len(data):
-            return False
-        now = time.time()
-        if now > self._good_until:
-            return False
-        try:
-            token, wire, prefix = decode(data[body_at:])
-            if token is not None:
-                return False
-            beats = check(wire, self._source, prefix, now)
-        except Refusal:
-            return False
-        if not self._lane.batcher.offer(beats, self._stored):
-            return False
         self._data = data
-        self._connection.is_posting = True
-        self._connection.transport.pause_reading()
-        self._lane.posts += 1
-        self._lane.taken += len(beats)
-        return True
+        self._beats = beats
 
-    def _stored(self, refusal: Refusal | None) -> None:
+    def __call__(self, refusal: Refusal | None) -> None:
         """The beats are on disk, or could not be brought there."""
-        connection, data = self._connection, self._data
-        self._data = b""
-        connection.is_posting = False
-        transport = connection.transport
-        if transport is None or transport.is_closing():
-            return
-        transport.resume_reading()
+        lane = self._lane
         if refusal is not None:
             # The slow way tries once more, and finds the words if it fails as well. No beat counts twice by that.
-            self._lane.posts -= 1
-            self._lane.taken -= len(decode(data[data.find(b"\r\n\r\n") + 4 :])[1])
-            connection.take_slowly(data)
+            lane.posts -= 1
+            lane.taken -= self._beats
+            self._connection.post_ends(None, self._data)
             return
-        transport.write(
-            b"%s%s\r\nDate: %s\r\n\r\n" % (self._answer, secrets.token_hex(8).encode(), self._lane.date(time.time()))
-        )
+        request_id = b"%016x" % random.getrandbits(64)
+        answer = b"%s%s\r\nDate: %s\r\n\r\n" % (self._answer, request_id, lane.date(time.time()))
+        self._connection.post_ends(answer, self._data)
 
 
 def is_plain_post(head: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bool:

@@ -47,14 +47,15 @@ class BeatFace:
         body = await read_body(request, MAX_BODY_BYTES)
         token, wire, prefix = decode(body)
         try:
-            beats, claims = await self._checked(request, token, wire, prefix)
+            bearer = _bearer(request)
+            beats, claims = await self._checked(request, bearer if token is None else token, wire, prefix)
             await self.batcher.add(beats)
         except Refusal as refusal:
             BEATS.labels(refusal.code.code).inc(len(wire))
             raise
         BEATS.labels("taken").inc(len(beats))
-        if claims is not None and token is None:
-            self.lane.learn(request, _source(claims, beats[0].is_bot), claims.expires_at)
+        if claims is not None and bearer is not None and token in (None, bearer):
+            self.lane.learn(request, bearer, _source(claims, beats[0].is_bot), claims.expires_at)
         return web.Response(status=204)
 
     async def _checked(
@@ -63,10 +64,6 @@ class BeatFace:
         """The beats, and the claims of the playback token if it is that which vouches for them."""
         now = time.time()
         crawls = is_bot(request.headers.get(hdrs.USER_AGENT, ""))
-        if token is None:
-            scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-            # A playback token starts with a key id and has two dots, as an access token (a JWT) does; only ours verifies.
-            token = value if scheme.lower() == "bearer" and not value.startswith("eyJ") else None
         if token is not None:
             claims = self._claims(token, now)
             return check(wire, _source(claims, crawls), prefix, now), claims
@@ -92,6 +89,13 @@ class BeatFace:
                 faults=(Fault(f"{at}.content_id".removeprefix("."), "is no title that can be played"),),
             )
         return Source(viewer.tenant_id, viewer.user_id, None, content_id, duration_ms, crawls)
+
+
+def _bearer(request: web.Request) -> str | None:
+    """The playback token in the head, if it is one."""
+    scheme, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    # A playback token starts with a key id and has two dots, as an access token (a JWT) does; only ours verifies.
+    return value if scheme.lower() == "bearer" and not value.startswith("eyJ") else None
 
 
 def _source(claims: Claims, crawls: bool) -> Source:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -34,6 +34,7 @@ from core.errors import (
 from core.objects import StoreDown
 from core.redis_client import RedisDown
 from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
+from edge.api.rates import rate_headers
 from edge.api.target import host_of, path_of
 from edge.lane.plain import is_plain_host
 
@@ -95,14 +96,25 @@ def check_path(request: web.BaseRequest) -> None:
     Doubled slashes, dot segments, backslashes, raw bytes outside ASCII, `%` forms that are broken, that stand for a slash,
     a dot or a control character, or that are not UTF-8.
     """
-    path = path_of(request.raw_path)
-    if _ODD_PATH.search(path):
+    if _is_odd(path_of(request.raw_path)):
         raise Refusal(NOT_FOUND)
+
+
+@lru_cache(2048)
+def _is_odd(path: str) -> bool:
+    if _ODD_PATH.search(path):
+        return True
     if "%" in path:
         try:
             unquote_to_bytes(path).decode()
         except UnicodeDecodeError:
-            raise Refusal(NOT_FOUND) from None
+            return True
+    return False
+
+
+def new_request_id() -> str:
+    """Tells requests apart; it need not be hard to guess, and the system's own randomness costs a call into it."""
+    return f"{random.getrandbits(64):016x}"
 
 
 def masked(path: str) -> str:
@@ -115,7 +127,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     """The outermost layer of every request."""
     began = time.perf_counter()
     asked_id = request.headers.get("X-Request-Id", "")
-    request_id = asked_id if _CLEAN_ID.fullmatch(asked_id) else secrets.token_hex(8)
+    request_id = asked_id if asked_id and _CLEAN_ID.fullmatch(asked_id) else new_request_id()
     request[REQUEST_ID] = request_id
     response: web.StreamResponse | None
     try:
@@ -180,7 +192,7 @@ def refuse_unparsed(request: web.BaseRequest, status: int, error: BaseException 
 
     What was sent is neither repeated nor logged: whoever sends garbage must not fill our log with it.
     """
-    request_id = secrets.token_hex(8)
+    request_id = new_request_id()
     if isinstance(error, LineTooLong):
         # Nothing else in it tells which of the two was too long.
         refusal = Refusal(TARGET_TOO_LONG if error.args[1] == LARGEST_TARGET_BYTES else HEAD_TOO_LARGE)
@@ -212,6 +224,7 @@ def refuse(request: web.BaseRequest, refusal: Refusal) -> web.Response:
     )
     if refusal.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(refusal.retry_after_s)
+    response.headers.update(rate_headers(refusal))
     if refusal.code.status == 401:
         response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     if isinstance(allowed := refusal.data.get("allowed"), list):
@@ -240,7 +253,8 @@ def cors_headers(request: web.BaseRequest) -> dict[str, str]:
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Expose-Headers": "Allow, Preference-Applied, "
         "Content-Length, Content-Range, Content-Location, Content-Profile, Date, ETag, Location, Next-Cursor, "
-        "Retry-After, X-Request-Id, Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension",
+        "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, "
+        "Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, Tus-Version, Tus-Extension",
     }
 
 

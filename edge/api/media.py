@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from aiohttp import hdrs, web
 
@@ -16,10 +17,21 @@ from edge.api.proxies import COUNTRY
 from edge.api.target import path_of
 from edge.hls.address import Address, parse
 from edge.hls.delivery import Delivery, accepts_gzip, respond
-from edge.hls.stored import StoredObject
+from edge.hls.stored import StoredObject, prepare
 from edge.lane.learned import Learned, takes_part
 from edge.lane.protocol import LaneProtocol
 from edge.tokens.sessions import Sessions
+
+KEY_NAME = "content.key"
+"""Where the playlists of an encrypted generation say that its key is."""
+
+FindKey = Callable[[UUID, UUID, int], Awaitable[bytes]]
+"""An encrypted generation's key, by tenant, content and number. Raises LookupError when there is none."""
+
+
+async def no_keys(tenant_id: UUID, content_id: UUID, number: int) -> bytes:
+    """For an installation that has no encrypted titles."""
+    raise LookupError(f"no key for generation {number} of {content_id}")
 
 
 @dataclass(slots=True)
@@ -31,6 +43,8 @@ class MediaFace:
     learned: Learned
     file_of: Callable[[str], str | None] = lambda key: None
     """The file that an object lies in, if the lane may send from it."""
+    find_key: FindKey = no_keys
+    """The key of an encrypted generation."""
     accel: str | None = None
     """nginx's internal location of the store, when nginx sends the segments."""
 
@@ -53,6 +67,8 @@ class MediaFace:
         if session.claims.content_id != address.content_id:
             raise Refusal(WRONG_CONTENT)
         cmcd.observe(request)
+        if address.name == KEY_NAME:
+            return await self._give_key(request, address, session.claims.tenant_id)
         try:
             if self.accel is not None and address.suffix in HANDED_OVER:
                 claims = session.claims
@@ -68,6 +84,16 @@ class MediaFace:
         # The lane knows tokens and no addresses: it cannot see that a bound session moved.
         if response.status == 200 and "?" not in key and not self.sessions.is_bound and takes_part(request):
             self._teach(request, address, path, key, stored)
+        return response
+
+    async def _give_key(self, request: web.Request, address: Address, tenant_id: UUID) -> web.Response:
+        """The key itself, to be kept by nobody: neither by the lane nor by a cache. 404 when nothing is encrypted."""
+        try:
+            key = await self.find_key(tenant_id, address.content_id, address.generation)
+        except LookupError as error:
+            raise Refusal(NOT_FOUND) from error
+        response = respond(request, prepare(f"{address.content_id}/{address.generation}/{KEY_NAME}", key))
+        request[SEALED] = True
         return response
 
     def _teach(self, request: web.Request, address: Address, path: str, key: str, stored: StoredObject) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
 import structlog
 from aiohttp import web
@@ -15,6 +17,10 @@ SEALED = web.RequestKey("sealed", bool)
 SENT_AWAY = web.RequestKey("sent_away", bool)
 """Refused for want of room: counted, and not logged one by one."""
 """Set by a handler whose answer is complete: nothing may be added to it on the way out."""
+
+Answered = Callable[[int, float], None]
+ANSWERED: web.RequestKey[Answered] = web.RequestKey("answered", object)  # type: ignore[arg-type]  # a callable has no class
+"""Whoever must be told the status of the answer and the seconds it took."""
 
 REGISTRY = CollectorRegistry()
 
@@ -91,19 +97,29 @@ _AREA = re.compile(
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+@lru_cache(2048)
 def area_of(path: str) -> str:
     """The first word of a path, from a closed list: a label must not grow with what strangers ask for."""
     match = _AREA.match(path)
     return match.group(1) if match else "page"
 
 
+@lru_cache(4096)
+def _series(area: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Finding them by their labels takes longer than counting."""
+    return REQUESTS.labels(area, method, str(status)), SECONDS.labels(area)
+
+
 def observe_request(request: web.Request, status: int, seconds: float) -> None:
     """Counts one answer; an unsuccessful one outside media is also logged."""
     area = area_of(request.path)
     method = request.method if request.method in _METHODS else "other"
-    REQUESTS.labels(area, method, str(status)).inc()
-    SECONDS.labels(area).observe(seconds)
-    if SENT_AWAY in request:
+    answers, took = _series(area, method, status)
+    answers.inc()
+    took.observe(seconds)
+    if (answered := request.get(ANSWERED)) is not None:
+        answered(status, seconds)
+    if status < 400 or SENT_AWAY in request:
         return
     if status >= 500 or (status >= 400 and area in ("auth", "play", "storage")):
         log.info(

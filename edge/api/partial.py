@@ -20,6 +20,7 @@ from uuid import UUID
 import aiofiles
 import msgspec
 
+from core.domain.media_encoding import AS_SET, Encoding
 from core.errors import BAD_FIELD, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
 from edge.api.tus import CHECKSUMS, Checksum
 
@@ -41,6 +42,7 @@ class Note(msgspec.Struct, frozen=True):
     is_free: bool
     language: str | None
     expires_at: float
+    encoding: Encoding = AS_SET
 
 
 @dataclass(slots=True)

@@ -145,7 +145,7 @@ class PlayFace:
             "duration_s": title.duration_ms / 1000,
             "is_completed": title.is_completed,
             "heartbeat": {"url": "/progress", "interval_s": HEARTBEAT_S},
-            "thumbnails_url": f"{base}/thumbnails/sprite.vtt" if title.has_video else None,
+            "thumbnails_url": f"{base}/thumbnails/sprite.vtt" if title.has_thumbnails else None,
             "next_episode": dict(following) if following else None,
             "limits": {"max_height": entitlement.max_height, "max_streams": limit},
         }

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,7 +25,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from core.errors import UNAVAILABLE, Refusal
-from edge.api.arriving import Arriving
+from edge.api.arriving import WITH_BODY, Arriving
 from edge.api.observe import SENT_AWAY, SHED
 
 Kind = Literal["media", "beats", "upload", "api"]
@@ -81,6 +82,7 @@ BOUNDS: Mapping[Kind, Bound] = MappingProxyType(
 )
 
 
+@lru_cache(2048)
 def kind_of(path: str) -> Kind | None:
     """The kind of a request by its path; None for what is never refused."""
     match = _KINDS.match(path)
@@ -163,8 +165,9 @@ class Shedding:
             places = self._places[kind]
             places.coming = max(0, places.coming - 1)
             try:
-                self.check(kind)
-                if kind != "upload":  # those are as large as their senders like, and are written as they come
+                # An upload is as large as its sender likes, and is written as it comes.
+                if kind != "upload" and request.method in WITH_BODY:
+                    self.check(kind)
                     await self.arriving.receive(request)
                 await self.enter(kind)
             except Refusal:

@@ -15,4 +15,6 @@ def host_of(target: str) -> str | None:
 
 def path_of(target: str) -> str:
     """The path as it came, not decoded and without a query: `/` when an absolute form has none."""
+    if target[:1] == "/":
+        return target.partition("?")[0]
     return _ABSOLUTE.sub("", target, count=1).partition("?")[0] or "/"

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from core.database import Database
 from core.domain import media
+from core.domain.media_encoding import Encoding, read_codecs
 from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
 from core.ids import parse_id, uuid7
 from core.objects import ObjectStore
@@ -23,6 +24,7 @@ from edge.api.access import Gate
 from edge.api.partial import Note, Partials, checksum_of, expires_at, http_date
 
 BASE = "/storage/v1/upload/resumable"
+_YES = frozenset({"true", "1", "yes"})
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")
 
 
@@ -126,6 +128,7 @@ class UploadFace:
             description=note.description,
             is_free=note.is_free,
             language=note.language,
+            encoding=note.encoding,
         )
         async with self.database.transaction(service(note.tenant_id)) as tx:
             await media.submit(tx, file, title)
@@ -156,8 +159,13 @@ def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
         title=values.get("title", "").strip() or filename.rpartition(".")[0] or filename,
         content_type=values.get("content_type", "MOVIE"),
         description=values.get("description") or None,
-        is_free=values.get("is_free", "false").lower() in ("true", "1", "yes"),
+        is_free=values.get("is_free", "false").lower() in _YES,
         language=values.get("language") or None,
+        encoding=Encoding(
+            read_codecs(values["codecs"]) if values.get("codecs") else None,
+            values.get("quality") or None,
+            None if not values.get("encrypt") else values["encrypt"].lower() in _YES,
+        ),
     )
     if refusal := media.check_title(title):
         raise refusal
@@ -174,6 +182,7 @@ def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
         description=title.description,
         is_free=title.is_free,
         language=title.language,
+        encoding=title.encoding,
         expires_at=expires_at(now),
     )
 

@@ -64,7 +64,7 @@ def up(
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, max=64, help="Transcoding workers on this machine.")] = 1,
 ) -> None:
-    """Run Penstock: web processes, a heartbeat drain and transcoding workers, with embedded PostgreSQL and Valkey unless told otherwise."""
+    """Run Penstock: web processes, a drain, a deliverer and transcoding workers, with embedded PostgreSQL and Valkey unless told otherwise."""
     from edge.cli.up import run_up
 
     raise typer.Exit(run_up(port=port, data=data, edges=edges, workers=workers))
@@ -87,13 +87,30 @@ def publish(
     ] = "MOVIE",
     description: Annotated[str | None, typer.Option("--description", help="A sentence about it.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Everyone may watch it.")] = False,
+    quality: Annotated[
+        str | None, typer.Option("--quality", help="fast: the fixed ladder. auto: chosen by measuring the title.")
+    ] = None,
+    codecs: Annotated[str | None, typer.Option("--codecs", help="h264 and, beside it, hevc or av1: h264,av1.")] = None,
+    encrypt: Annotated[
+        bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt the segments (AES-128).")
+    ] = None,
     data: Data = None,
 ) -> None:
     """Transcode FILE and publish it. Works beside a running `./penstock up`, and without one."""
+    from core.domain.media_encoding import Encoding, read_codecs
     from edge.cli.publish import run_publish
 
+    encoding = Encoding(None if codecs is None else read_codecs(codecs), quality, encrypt)
     raise typer.Exit(
-        run_publish(file, title=title, content_type=content_type, description=description, free=free, data=data)
+        run_publish(
+            file,
+            title=title,
+            content_type=content_type,
+            description=description,
+            free=free,
+            data=data,
+            encoding=encoding,
+        )
     )
 
 
@@ -203,6 +220,55 @@ def deadletters_drop(letters: Letters = None, every: Every = False, data: Data =
     from edge.cli.deadletters import run_drop
 
     raise typer.Exit(run_drop(letters or [], every=every, data=data))
+
+
+outbox = typer.Typer(
+    help="Effects (mail, webhooks) that have not left yet: list them, or `show`, `retry`, `drop`.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+app.add_typer(outbox, name="outbox")
+Effects = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="As `penstock outbox` lists.")]
+GivenUp = Annotated[bool, typer.Option("--all", help="All that were given up.")]
+
+
+@outbox.callback()
+def outbox_list(
+    context: typer.Context,
+    data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="One line of JSON for each.")] = False,
+) -> None:
+    """Effects (mail, webhooks) that have not left yet: list them, or `show`, `retry`, `drop`."""
+    from edge.cli.outbox import run_list
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(run_list(data=data, as_json=json))
+    if data is not None:
+        os.environ["PENSTOCK_DATA"] = str(data.expanduser().absolute())
+
+
+@outbox.command("show")
+def outbox_show(name: Annotated[str, typer.Argument(metavar="NAME")], data: Data = None) -> None:
+    """Show one as JSON, without what a message is filled with."""
+    from edge.cli.outbox import run_show
+
+    raise typer.Exit(run_show(name, data=data))
+
+
+@outbox.command("retry")
+def outbox_retry(names: Effects = None, every: GivenUp = False, data: Data = None) -> None:
+    """Try them again at once, when what stood in their way is mended."""
+    from edge.cli.outbox import run_each
+
+    raise typer.Exit(run_each("retry", names or [], every=every, data=data))
+
+
+@outbox.command("drop")
+def outbox_drop(names: Effects = None, every: GivenUp = False, data: Data = None) -> None:
+    """Delete them: they are never delivered."""
+    from edge.cli.outbox import run_each
+
+    raise typer.Exit(run_each("drop", names or [], every=every, data=data))
 
 
 jobs = typer.Typer(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from core.database import Database
 from core.domain import media
+from core.domain.media_encoding import AS_SET, Encoding
 from core.errors import Refusal
 from core.objects import ObjectStore
 from core.settings import Settings
@@ -20,12 +21,21 @@ from edge.local.supervisor import Supervisor, open_socket
 
 
 def run_publish(
-    file: Path, *, title: str, content_type: str, description: str | None, free: bool, data: Path | None
+    file: Path,
+    *,
+    title: str,
+    content_type: str,
+    description: str | None,
+    free: bool,
+    data: Path | None,
+    encoding: Encoding = AS_SET,
 ) -> int:
     """Transcodes and publishes; 0 when the title can be watched, 1 when the file was refused."""
     if not file.is_file():
         raise ServiceFault("publish", f"finds no file {file}", "Give the path of a video or audio file.")
-    new = media.NewTitle(title=title, content_type=content_type.upper(), description=description, is_free=free)
+    new = media.NewTitle(
+        title=title, content_type=content_type.upper(), description=description, is_free=free, encoding=encoding
+    )
     if refusal := media.check_title(new):
         raise ServiceFault("publish", f"was refused: {refusal.message}", "See `./penstock publish --help`.")
     return asyncio.run(_publish(settings_for(port=0, data=data), file, new))

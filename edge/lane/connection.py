@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "active_at",
         "begun_at",
+        "behind",
         "block",
         "ended",
         "handler",
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         "lane",
         "lane_at",
         "owed",
+        "part",
         "paused_at",
         "posted",
         "served",
@@ -69,7 +71,11 @@ class Connection(asyncio.Protocol):
         self.held: bytes | None = None
         """A request that the lane has taken and not answered yet."""
         self.is_posting = False
-        """A post that the lane has taken is on its way to the disk; nothing is read until it is answered."""
+        """A post that the lane has taken is on its way to the disk; nothing behind it is looked at until it is answered."""
+        self.behind = b""
+        """What came behind that post."""
+        self.part = b""
+        """The head of a post that is known by heart and whose body has not come yet."""
         self.wire: socket.socket | None = None
         """The descriptor as files.py needs it; it belongs to uvloop."""
 
@@ -87,6 +93,7 @@ class Connection(asyncio.Protocol):
         self.lane.traffic.closed(self)
         handler, self.handler = self.handler, None
         self.held = None
+        self.part = self.behind = b""
         self.disarm()
         if self.wire is not None:
             self.wire.detach()
@@ -110,12 +117,17 @@ class Connection(asyncio.Protocol):
     @property
     def rests(self) -> bool:
         """Whether no request is being received in body, answered or queued."""
-        return not self.waits and (self.handler is None or self._handler_rests())
+        return not self.waits and self.is_at_rest
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether aiohttp has nothing to do here."""
+        return self.handler is None or self._handler_rests()
 
     @property
     def waits(self) -> bool:
         """Whether the lane has taken a request and not answered it yet."""
-        return self.held is not None or self.is_posting
+        return self.held is not None or self.is_posting or self.part != b""
 
     def _slow(self, data: bytes) -> None:
         self.disarm()
@@ -129,7 +141,10 @@ class Connection(asyncio.Protocol):
         else:
             between = self._handler_rests()
         fresh = self.owed == 0
-        self.owed, self.block, self.posted = framing.after(self.owed, data, between=between)
+        begins = self.owed <= 0
+        self.owed, self.block, posted = framing.after(self.owed, data, between=between)
+        if begins or self.owed < 0:
+            self.posted = posted
         parsed = handler._request_count
         handler.data_received(data)
         if handler._request_count != parsed:
@@ -153,6 +168,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         """A client that has finished sending still gets what it asked for whole; else the connection is closed."""
+        if self.is_posting:
+            self.ended = True
+            return True
         self._release()
         if self.handler is None or self._handler_rests():
             return None

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edge.lane import files
 from edge.lane.learned import Learned, Ready
@@ -24,6 +24,21 @@ BeginCheck = Callable[[str, float], "asyncio.Future[None] | None"]
 """Sees to it that the session of a token is checked; None when there is nothing to wait for."""
 
 
+class Posts(Protocol):
+    """Takes posts that are known by heart (edge/api/beat_lane.py)."""
+
+    def take(self, connection: LaneProtocol, data: bytes) -> bool:
+        """Whether `data`, all that has come of a post, has been taken; else it is aiohttp's."""
+
+
+class NoPosts:
+    """Knows none."""
+
+    def take(self, connection: LaneProtocol, data: bytes) -> bool:
+        """False."""
+        return False
+
+
 class Lane:
     """The lane of one process. `session_of` finds a session by token; one that is let go must have `good_until` 0."""
 
@@ -37,6 +52,7 @@ class Lane:
         "learned",
         "loop",
         "make_handler",
+        "posts",
         "session_of",
         "touched",
         "traffic",
@@ -51,12 +67,14 @@ class Lane:
         traffic: Traffic,
         begin_check: BeginCheck = lambda token, now: None,
         wholes: Wholes | None = None,
+        posts: Posts | None = None,
     ) -> None:
         self.learned = learned
         self.blocks = learned.blocks
         self.touched = learned.touched
         self.session_of = session_of
         self.wholes = wholes if wholes is not None else Wholes()
+        self.posts = posts if posts is not None else NoPosts()
         self._begin_check = begin_check
         self.checks = 0
         """Requests that wait for the check of their session."""

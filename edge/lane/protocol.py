@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edge.lane.connection import Connection, monotonic_s
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = b"GET /hls/"
 REST = b"GET /rest/"
+POST = b"POST "
 LINE_END = b" HTTP/1.1\r\n"
 NEVER = b"\0never"
 """What no request begins with; one that does, on a connection that is not armed, finds NO_ANSWERS."""
@@ -29,23 +29,16 @@ now_s = time.time
 class LaneProtocol(Connection):
     """A connection with a lane."""
 
-    __slots__ = ("answers", "cut", "head", "poster", "session", "tail")
+    __slots__ = ("answers", "cut", "head", "session", "tail")
 
     def __init__(self, lane: Lane) -> None:
         super().__init__(lane)
-        self.poster: Callable[[bytes], bool] | None = None
-        """Takes this connection's posts that are known by heart (edge/api/beat_lane.py)."""
         # How the last request began and ended, while nothing but the lane has touched the connection since: see `_arm`.
         self.head = NEVER
         self.tail = NEVER
         self.cut = slice(0, 0)
         self.answers = NO_ANSWERS
         self.session: Any = None
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """As ever, and the poster goes with it."""
-        super().connection_lost(exc)
-        self.poster = None
 
     def data_received(self, data: bytes) -> None:
         """The lane. A request like the last one on this connection, but for its path, is one look-up."""
@@ -75,8 +68,13 @@ class LaneProtocol(Connection):
     def _look_up(self, data: bytes) -> None:
         """The lane when this connection has not been in it: three look-ups. Everything else is `_slow`."""
         lane = self.lane
+        if self.is_posting:
+            self._wait_behind(data)
+            return
         if self.held is not None:
             self._release()
+        if self.part:
+            data, self.part = self.part + data, b""
         if data.startswith(PREFIX) and self.owed == 0 and not self.paused_at:
             token_end = data.find(b"/", len(PREFIX))
             line_end = data.find(LINE_END, token_end)
@@ -89,19 +87,21 @@ class LaneProtocol(Connection):
                     if self._wait_for_check(token, now, data):
                         return
                 else:
-                    if self.handler is not None and not self._handler_rests():
-                        self._hold(data)
+                    if not self.is_at_rest:
+                        self.hold(data)
                         return
                     if self._arm(data, token_end, line_end, answers, session):
                         self.data_received(data)
                         return
-        elif data.startswith(REST) and self.owed == 0 and not self.paused_at and self._answer_whole(data):
-            return
-        elif self.poster is not None and self._is_clear() and self.poster(data):
-            self.served = True
-            self.active_at = monotonic_s()
+        elif self.owed == 0 and not self.paused_at and self._take(data):
             return
         self._slow(data)
+
+    def _take(self, data: bytes) -> bool:
+        """A read, or a post, that is known by heart as a whole."""
+        if data.startswith(REST):
+            return self._answer_whole(data)
+        return data.startswith(POST) and self.lane.posts.take(self, data)
 
     def _answer_whole(self, data: bytes) -> bool:
         """A read that was answered in these very bytes a moment ago (edge/lane/whole.py)."""
@@ -109,8 +109,8 @@ class LaneProtocol(Connection):
         now = monotonic_s()
         if whole is None or now >= whole.until_s:
             return False
-        if self.handler is not None and not self._handler_rests():
-            self._hold(data)
+        if not self.is_at_rest:
+            self.hold(data)
             return True
         self.transport.write(whole.sent_at(self.lane.date(int(now_s()))))
         sent = self.lane.wholes.sent
@@ -120,13 +120,45 @@ class LaneProtocol(Connection):
         self.active_at = now
         return True
 
-    def _is_clear(self) -> bool:
-        """Whether nothing is unfinished on the connection."""
-        return self.owed == 0 and not self.paused_at and (self.handler is None or self._handler_rests())
+    def wait_for_body(self, head: bytes) -> bool:
+        """Keeps the known head of a post until its body comes: Chromium sends the two apart when they are long. True."""
+        self.disarm()
+        self.part = head
+        self.active_at = monotonic_s()
+        return True
 
-    def take_slowly(self, data: bytes) -> None:
-        """A whole request that the lane had taken and could not answer."""
-        self._slow(data)
+    def post_begins(self) -> None:
+        """The lane has taken a post, and it is on its way to the disk."""
+        self.disarm()
+        self.is_posting = True
+
+    def post_ends(self, answer: bytes | None, data: bytes) -> None:
+        """It is on disk, and this is the answer; or it is not, and `data`, the post, goes to aiohttp."""
+        self.is_posting = False
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if answer is None:
+            self._slow(data)
+        else:
+            self.served = True
+            self.active_at = monotonic_s()
+            transport.write(answer)
+        if self.behind:
+            self._go_on()
+        if self.ended and not self.waits and self.is_at_rest and not transport.is_closing():
+            transport.close()
+
+    def _wait_behind(self, data: bytes) -> None:
+        """Keeps what comes before the post under way is answered. No more is read, so it is one chunk at most."""
+        self.behind += data
+        self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        behind, self.behind = self.behind, b""
+        if not self.paused_at:
+            self.transport.resume_reading()
+        self.data_received(behind)
 
     def _arm(self, data: bytes, token_end: int, line_end: int, answers: Answers, session: Any) -> bool:
         """Keeps what this request and the next ones have in common. False if there was no need, and the lane has refused it.
@@ -177,7 +209,7 @@ class LaneProtocol(Connection):
         else:
             self._release()
 
-    def _hold(self, data: bytes) -> None:
+    def hold(self, data: bytes) -> None:
         """Keeps a request for one turn of the loop.
 
         A client that has its answer sends the next request before aiohttp's task has come to rest; taken to the slow lane,

@@ -93,6 +93,8 @@ class Traffic:
         idle_s = now - connection.active_at
         handler = connection.handler
         if handler is None:
+            if connection.part:
+                return idle_s > self.body_s
             return idle_s > (self.keep_alive_s if connection.served else self.header_s)
         if handler._current_request is not None:
             body = handler._current_request.content

@@ -53,6 +53,8 @@ class Installation:
         settings = self.settings
         if settings.secret_keys is None:
             settings = replace(settings, secret_keys=keys.parse_ring(self.secrets.get("keys")))
+        if settings.sealing_keys is None:
+            settings = replace(settings, sealing_keys=keys.parse_ring(self.secrets.get("sealing")))
         sockets = _socket_folder(settings.data)
         if settings.database_url is None:
             self.postgres = EmbeddedPostgres(
@@ -114,14 +116,14 @@ class Installation:
         """The environment of a child process: everything resolved."""
         settings = self.settings
         assert settings.secret_keys is not None
-        ring = ",".join(f"{key.id}:{key.secret.decode()}" for key in settings.secret_keys.keys)
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
             "PENSTOCK_DATA": str(settings.data),
             "PENSTOCK_DATABASE_URL": settings.database_url or "",
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
             "PENSTOCK_STORE_URL": settings.store_url,
-            "PENSTOCK_SECRET_KEYS": ring,
+            "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
+            "PENSTOCK_SEALING_KEYS": _ring_text(settings.sealing_keys) if settings.sealing_keys else "",
             "PENSTOCK_FFMPEG": str(settings.ffmpeg or ""),
             "PENSTOCK_LISTEN": f"{settings.listen_host}:{settings.listen_port}",
             "PENSTOCK_TRANSCODE_SLOTS": str(settings.worker_slots),
@@ -132,11 +134,19 @@ class Installation:
             "PENSTOCK_BIND_COUNTRY": "soft" if settings.country_header else "off",
             "PENSTOCK_COUNTRY_HEADER": settings.country_header or "",
             "PENSTOCK_ACCEL": settings.accel or "",
+            "PENSTOCK_RATE_PER_USER": str(settings.rate_per_user),
+            "PENSTOCK_RATE_PER_KEY": str(settings.rate_per_key),
+            "PENSTOCK_RATE_PER_ADDRESS": str(settings.rate_per_address),
             "PENSTOCK_PROGRESS_PARTITIONS": str(settings.progress_partitions),
             "PENSTOCK_COMPLETE_PERCENT": str(settings.complete_percent),
             "PENSTOCK_COMPLETE_TAIL_S": str(settings.complete_tail_s),
             "PENSTOCK_SHORT_PLAY_S": str(settings.short_play_s),
             "PENSTOCK_VIEWS_KEEP_MONTHS": str(settings.views_keep_months),
+            "PENSTOCK_SMTP_URL": settings.smtp_url or "",
+            "PENSTOCK_MAIL_FROM": settings.mail_from,
+            "PENSTOCK_SITE_URL": settings.site_url,
+            "PENSTOCK_WEBHOOK_HTTP": "on" if settings.webhook_http else "off",
+            "PENSTOCK_WEBHOOK_NETWORKS": ",".join(map(str, settings.webhook_networks)),
             **as_environment(settings.providers),
             "PYTHONUNBUFFERED": "1",
         }
@@ -192,7 +202,11 @@ def is_running(data: Path) -> bool:
 
 
 def _make_secret(name: str) -> str:
-    return keys.new_key("k1") if name == "keys" else new_password()
+    return keys.new_key("k1") if name in ("keys", "sealing") else new_password()
+
+
+def _ring_text(ring: keys.KeyRing) -> str:
+    return ",".join(f"{key.id}:{key.secret.decode()}" for key in ring.keys)
 
 
 def _socket_folder(data: Path) -> Path:

@@ -70,7 +70,7 @@ def open_socket(settings: Settings) -> socket.socket:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs edge processes, a drain and workers over a started installation."""
+    """Runs edge processes, a drain, a deliverer and workers over a started installation."""
 
     installation: Installation
     listening: socket.socket
@@ -99,6 +99,9 @@ class Supervisor:
             argv = [sys.executable, "-m", "edge", "serve", "--fd", str(fd)]
             self.children.append(Watched(f"edge-{number}", argv, settings.logs / "edge.log", (fd,)))
         self.children.append(Watched("drain", [sys.executable, "-m", "edge", "drain"], settings.logs / "drain.log"))
+        self.children.append(
+            Watched("deliverer", [sys.executable, "-m", "edge", "deliver"], settings.logs / "deliverer.log")
+        )
         for number in range(workers):
             self.children.append(
                 Watched(f"worker-{number}", [sys.executable, "-m", "transcoder"], settings.logs / "worker.log")
@@ -118,7 +121,7 @@ class Supervisor:
 
     def _environment(self, child: Watched) -> Mapping[str, str]:
         environment = dict(self.installation.environment())
-        if child.name.startswith("edge"):
+        if child.name.startswith(("edge", "deliverer")):
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
         return environment
 

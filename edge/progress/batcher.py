@@ -1,7 +1,8 @@
 """Collects beats while the last batch is being made durable, then stores them all at once.
 
 No timer: the fsync of one batch is the time in which the next one gathers, so a quiet server answers at once and a busy
-one spends one fsync on hundreds of beats. Bounded; when full it says so and drops nothing it has accepted.
+one spends one fsync on hundreds of beats. A batch that has grown large leaves before the last one is back: then there is always
+one to write answers for. Bounded; when full it says so and drops nothing it has accepted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ log = structlog.get_logger(__name__)
 MAX_PENDING = 20_000
 MAX_BATCH = 1_000
 RETRY_AFTER_S = 2
+MOST_UNDER_WAY = 3
+LARGE_BATCH = 64
+"""So many beats do not wait for the batches under way."""
 
 Store = Callable[[Sequence[Beat]], Awaitable[None]]
 """Makes beats durable, or raises."""
@@ -38,6 +42,7 @@ class Batcher:
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
         self.batches = 0
         self.refused = 0
 
@@ -72,15 +77,21 @@ class Batcher:
         return True
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing or self._pending or self._under_way:
             await self._wake.wait()
-            taken = self._take()
-            if taken:
-                await self._settle(taken)
-                continue
             self._wake.clear()
-            if self._closing:
-                return
+            while self._pending and self._may_leave():
+                batch = asyncio.create_task(self._settle(self._take()))
+                self._under_way.add(batch)
+                batch.add_done_callback(self._is_back)
+
+    def _may_leave(self) -> bool:
+        under_way = len(self._under_way)
+        return under_way == 0 or (under_way < MOST_UNDER_WAY and self._pending_beats >= LARGE_BATCH)
+
+    def _is_back(self, batch: asyncio.Task[None]) -> None:
+        self._under_way.discard(batch)
+        self._wake.set()
 
     async def _settle(self, taken: Sequence[Waiting]) -> None:
         """Stores what was taken and tells every waiter. A batch refused for what is in it is tried group by group."""

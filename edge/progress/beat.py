@@ -24,11 +24,15 @@ MAX_BEHIND_S = 26 * 3600
 # Players report a last frame slightly past the container's duration.
 POSITION_SLACK_S = 1.0
 
+# Where a UUID says that it is of version 7 (RFC 9562): UUID.version takes four times as long as this comparison.
+_VERSION_VARIANT = 0xF << 76 | 0b11 << 62
+_VERSION_7 = 7 << 76 | 0b10 << 62
+
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=7 * 24 * 3600)]
 Event = Literal["start", "beat", "pause", "seek", "ended"]
 
 
-class WireBeat(msgspec.Struct, frozen=True):
+class WireBeat(msgspec.Struct, frozen=True, gc=False):
     """A beat as a client sends it (docs/http-api.md)."""
 
     content_id: UUID
@@ -53,7 +57,7 @@ class Envelope(msgspec.Struct, frozen=True):
     beats: Annotated[list[WireBeat], msgspec.Meta(min_length=1, max_length=MAX_BEATS)]
 
 
-class Beat(msgspec.Struct, frozen=True, array_like=True):
+class Beat(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A beat as the stream holds it: authorised, checked, in whole milliseconds."""
 
     event_id: UUID
@@ -86,6 +90,15 @@ class Source:
     is_bot: bool = False
 
 
+class _Wrong(Exception):  # noqa: N818 - states the fact
+    """What is wrong with one beat: the field, and why."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(why)
+        self.field = field
+        self.why = why
+
+
 _many = msgspec.json.Decoder(Annotated[list[WireBeat], msgspec.Meta(min_length=1, max_length=MAX_BEATS)])
 _one = msgspec.json.Decoder(WireBeat)
 _envelope = msgspec.json.Decoder(Envelope)
@@ -99,7 +112,9 @@ def decode(body: bytes) -> tuple[str | None, list[WireBeat], str]:
     """
     if len(body) > MAX_BODY_BYTES:
         raise Refusal(BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes and {MAX_BEATS} beats at once.")
-    head = body.lstrip()[:1]
+    head = body[:1]
+    if head not in (b"{", b"["):
+        head = body.lstrip()[:1]
     try:
         if head == b"[":
             return None, _many.decode(body), "beats"
@@ -125,68 +140,62 @@ def _refusal(message: str, *, many: bool) -> Refusal:
 
 def check(beats: Sequence[WireBeat], source: Source, prefix: str, now: float) -> list[Beat]:
     """The beats as they go into the stream. Raises Refusal: all of them are taken, or none is."""
-    behind_s = clock_behind_s(beats, source.session_id, now)
-    return [
-        _check_one(beat, source, f"{prefix}[{number}]." if prefix else "", now, behind_s)
-        for number, beat in enumerate(beats)
-    ]
+    times = [beat.at.timestamp() for beat in beats]
+    behind_s = clock_behind_s(max(times), source.session_id, now)
+    taken: list[Beat] = []
+    for beat in beats:
+        try:
+            taken.append(_check_one(beat, source, now, times[len(taken)], behind_s))
+        except _Wrong as wrong:
+            path = f"{prefix}[{len(taken)}].{wrong.field}" if prefix else wrong.field
+            if wrong.field == "content_id":
+                raise Refusal(WRONG_CONTENT, faults=(Fault(path, wrong.why),)) from None
+            raise Refusal(BAD_BEAT, f"{path}: {wrong.why}", faults=(Fault(path, wrong.why),)) from None
+    return taken
 
 
-def clock_behind_s(beats: Sequence[WireBeat], session_id: UUID | None, now: float) -> float:
+def clock_behind_s(newest: float, session_id: UUID | None, now: float) -> float:
     """How far the sender's clock is behind ours, when it does not say so itself (`sent_at`); 0 when that cannot be told.
 
     No beat is older than its session, whose id carries our own time: one that claims to be comes from a clock that is
-    behind, and the newest of those sent together was made about now.
+    behind, and the newest of those sent together, made `newest` by that clock, was made about now.
     """
     if session_id is None:
         return 0.0
-    newest = max(beat.at.timestamp() for beat in beats)
     before_s = (session_id.int >> 80) / 1000 - newest
     return now - newest if CLOCK_SLACK_S < before_s <= MAX_BEHIND_S else 0.0
 
 
-def _check_one(beat: WireBeat, source: Source, at_path: str, now: float, behind_s: float) -> Beat:
-    def refuse(field: str, why: str) -> Refusal:
-        return Refusal(BAD_BEAT, f"{at_path}{field}: {why}", faults=(Fault(f"{at_path}{field}", why),))
-
-    if source.content_id is not None and beat.content_id != source.content_id:
-        raise Refusal(WRONG_CONTENT, faults=(Fault(f"{at_path}content_id", "is not the title of the token"),))
+def _check_one(beat: WireBeat, source: Source, now: float, at: float, behind_s: float) -> Beat:
+    """One beat, made `at` by its sender's clock. Raises _Wrong."""
+    if source.content_id is not None and beat.content_id.int != source.content_id.int:
+        raise _Wrong("content_id", "is not the title of the token")
     session_id = source.session_id or beat.session_id
     if session_id is None:
-        raise refuse("session_id", "is needed with an access token: it is in the answer of /play")
-    if source.session_id is not None and beat.session_id not in (None, source.session_id):
-        raise refuse("session_id", "is not the session of the token")
+        raise _Wrong("session_id", "is needed with an access token: it is in the answer of /play")
+    if source.session_id is not None and beat.session_id is not None and beat.session_id != source.session_id:
+        raise _Wrong("session_id", "is not the session of the token")
     if beat.position_s > beat.duration_s + POSITION_SLACK_S:
-        raise refuse("position_s", "must not exceed duration_s")
+        raise _Wrong("position_s", "must not exceed duration_s")
+    position_ms = beat.position_s * 1000
     duration_ms = source.duration_ms or round(beat.duration_s * 1000)
-    if beat.position_s * 1000 > duration_ms + POSITION_SLACK_S * 1000:
-        raise refuse("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
-    at = beat.at.timestamp()
+    if position_ms > duration_ms + POSITION_SLACK_S * 1000:
+        raise _Wrong("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
     if beat.sent_at is None:
         at += behind_s
     elif abs(off_s := now - beat.sent_at.timestamp()) > CLOCK_SLACK_S:
         at += off_s
     if at > now + MAX_AHEAD_S:
-        raise refuse("at", f"lies more than {MAX_AHEAD_S} s in the future")
+        raise _Wrong("at", f"lies more than {MAX_AHEAD_S} s in the future")
     if at < now - MAX_AGE_S:
-        raise refuse("at", f"is more than {MAX_AGE_S // 86400} days ago")
-    at_ms = int(min(at, now) * 1000)
+        raise _Wrong("at", f"is more than {MAX_AGE_S // 86400} days ago")
+    at_ms = int((at if at < now else now) * 1000)
     # A session's id is a UUIDv7 of ours and carries its start. One that a client made up begins with each of its beats.
-    session_at_ms = min(session_id.int >> 80, int(now * 1000)) if session_id.version == 7 else at_ms
+    bits = session_id.int
+    session_at_ms = min(bits >> 80, int(now * 1000)) if bits & _VERSION_VARIANT == _VERSION_7 else at_ms
+    # By position: with names it is 0.4 us more, of 1.9 in all.
     return Beat(
-        event_id=beat.event_id,
-        session_id=session_id,
-        tenant_id=source.tenant_id,
-        user_id=source.user_id,
-        content_id=beat.content_id,
-        playlist_id=beat.playlist_id,
-        position_ms=min(round(beat.position_s * 1000), duration_ms),
-        duration_ms=duration_ms,
-        watched_ms=round(beat.watched_s * 1000),
-        event=beat.event,
-        seq=beat.seq,
-        at_ms=max(at_ms, session_at_ms),
-        device_type=beat.device_type,
-        session_at_ms=session_at_ms,
-        is_bot=source.is_bot,
-    )
+        beat.event_id, session_id, source.tenant_id, source.user_id, beat.content_id, beat.playlist_id,
+        min(round(position_ms), duration_ms), duration_ms, round(beat.watched_s * 1000), beat.event, beat.seq,
+        at_ms if at_ms > session_at_ms else session_at_ms, beat.device_type, session_at_ms, source.is_bot,
+    )  # fmt: skip

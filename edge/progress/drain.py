@@ -20,18 +20,23 @@ import msgspec
 import structlog
 
 from core.database import Database, DatabaseDown
-from core.errors import TIMEOUT, Refusal
+from core.errors import TIMEOUT, UNAVAILABLE, Refusal
 from core.redis_client import Redis, RedisError, ResponseError
-from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules
 from edge.progress.keeper import Keeper
+from edge.progress.stored import StoredBeat
 from edge.progress.stream import DrainStream, Entry, partitions_in_use
 from edge.progress.write import write_beats
 
 log = structlog.get_logger(__name__)
 
-READ_ENTRIES = 32
+# A transaction of so many beats takes 0.3 s when the machine is free, and each of its statements has 5 s.
+MOST_BEATS = 32_000
+MOST_ENTRIES = 2_000
+FEWEST_ENTRIES = 16
 BLOCK_MS = 1000
+# One folds while the other's statements run; more would only fight for the same pages of the ledger.
+WRITERS = 2
 # A reader that is only slow may be overtaken: the ledger lets one of the two transactions count. A dead one's beats
 # should not wait longer than that.
 CLAIM_IDLE_MS = 8_000
@@ -48,18 +53,57 @@ class Held:
     """An entry and what is in it."""
 
     entry: Entry
-    beats: Sequence[Beat]
+    beats: Sequence[StoredBeat]
+
+
+class Appetite:
+    """How much of a backlog one transaction takes: more beats fold better, and a statement has only so much time."""
+
+    def __init__(self) -> None:
+        self.beats = MOST_BEATS
+        self._per_entry = 1.0
+
+    @property
+    def entries(self) -> int:
+        """How many entries to read for one transaction, going by those seen last."""
+        return min(MOST_ENTRIES, max(FEWEST_ENTRIES, int(self.beats / self._per_entry)))
+
+    def saw(self, held: Sequence[Held]) -> None:
+        """Takes note of how much was in what was read."""
+        if held:
+            self._per_entry = max(1.0, sum(len(one.beats) for one in held) / len(held))
+
+    def timed_out(self) -> None:
+        """Takes a quarter from now on. Else the same batch would be too large for ever."""
+        self.beats = max(1, self.beats // 4)
+
+    def went_well(self) -> None:
+        """Takes twice as much, up to the most."""
+        self.beats = min(MOST_BEATS, self.beats * 2)
+
+    def bite(self, held: Sequence[Held]) -> int:
+        """How many of `held` make one transaction: at least one, for an entry cannot be split."""
+        beats = 0
+        for count, one in enumerate(held):
+            beats += len(one.beats)
+            if count and beats > self.beats:
+                return count
+        return len(held)
 
 
 class Lane:
     """One consumer of one part of the stream."""
 
-    def __init__(self, database: Database, stream: DrainStream, rules: Rules, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, database: Database, stream: DrainStream, rules: Rules, stopping: asyncio.Event, turns: asyncio.Semaphore
+    ) -> None:
         self._database = database
         self._stream = stream
         self._rules = rules
         self._stopping = stopping
-        self._unfinished: list[Entry] = []
+        self._turns = turns
+        self._unfinished: list[Held] = []
+        self._appetite = Appetite()
         self._opened = False
         self._claimed_at = -float("inf")
         self.beats = 0
@@ -86,23 +130,28 @@ class Lane:
             await self._stream.open()
             self._opened = True
         if not self._unfinished:
-            self._unfinished = await self._claim() or await self._stream.read(READ_ENTRIES, BLOCK_MS)
-        if self._unfinished:
-            await self._settle(self._unfinished)
-            self._unfinished = []
+            count = self._appetite.entries
+            await self._open(await self._claim(count) or await self._stream.read(count, BLOCK_MS))
+        while self._unfinished:
+            count = self._appetite.bite(self._unfinished)
+            await self._settle(self._unfinished[:count])
+            del self._unfinished[:count]
 
-    async def _claim(self) -> list[Entry]:
+    async def _claim(self, count: int) -> list[Entry]:
         """What others have left undone. Not while PostgreSQL is away: entries would only wander between drains."""
         now = time.monotonic()
         if now - self._claimed_at < CLAIM_EVERY_S or self._database.is_away:
             return []
-        self._claimed_at = now
-        claimed = await self._stream.claim(READ_ENTRIES, CLAIM_IDLE_MS)
-        return [entry for entry in claimed if not await self._is_given_up(entry)]
+        claimed = await self._stream.claim(count, CLAIM_IDLE_MS)
+        if len(claimed) < count:
+            self._claimed_at = now
+        if not claimed:
+            return []
+        deliveries = await self._stream.deliveries(claimed)
+        return [entry for entry in claimed if not await self._is_given_up(entry, deliveries.get(entry.id, 0))]
 
-    async def _is_given_up(self, entry: Entry) -> bool:
+    async def _is_given_up(self, entry: Entry, deliveries: int) -> bool:
         """Whether this entry has been handed out so often that it is set aside: counted before it can end us, too."""
-        deliveries = await self._stream.deliveries(entry)
         if deliveries <= SUSPECT_DELIVERIES or not await self._database.alive():
             return False
         trials = await self._stream.failed(entry)
@@ -111,45 +160,53 @@ class Lane:
         await self._bury(entry, f"handed out {deliveries} times, and nobody came to its end", trials)
         return True
 
-    async def _settle(self, entries: Sequence[Entry]) -> None:
-        """Commits and acknowledges `entries`; a poisonous one among them is found by taking them one at a time."""
-        held: list[Held] = []
+    async def _open(self, entries: Sequence[Entry]) -> None:
+        """Reads what is in the entries; what cannot be read is set aside."""
+        unreadable: list[tuple[Entry, str]] = []
         for entry in entries:
             try:
-                held.append(Held(entry, entry.beats()))
+                self._unfinished.append(Held(entry, entry.beats()))
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                await self._bury(entry, f"unreadable: {error}", 1)
-        if len(held) > 1:
-            try:
-                await self._write(held)
-                return
-            except (DatabaseDown, RedisError, OSError, TimeoutError):
-                raise
-            except Exception as error:
-                log.warning("drain_batch_refused", entries=len(held), error=_said(error))
-        for one in held:
-            await self._settle_alone(one)
+                unreadable.append((entry, f"unreadable: {error}"))
+        self._appetite.saw(self._unfinished)
+        for entry, reason in unreadable:
+            await self._bury(entry, reason, 1)
 
-    async def _settle_alone(self, held: Held) -> None:
-        """One entry; when it fails for reasons of its own it is left for a later claim, until that has been often enough."""
+    async def _settle(self, held: Sequence[Held]) -> None:
+        """Commits and acknowledges `held`; a poisonous entry among them is found by halving."""
         try:
-            await self._write([held])
+            await self._write(held)
         except (DatabaseDown, RedisError, OSError, TimeoutError):
             raise
         except Exception as error:
-            trials = await self._stream.failed(held.entry)
-            log.warning("drain_entry_refused", entry=held.entry.id.decode(), trials=trials, error=_said(error))
-            if trials >= MAX_TRIALS:
-                await self._bury(held.entry, _said(error), trials)
+            if len(held) > 1:
+                log.warning("drain_batch_refused", entries=len(held), error=_said(error))
+                middle = len(held) // 2
+                await self._settle(held[:middle])
+                await self._settle(held[middle:])
+            else:
+                await self._refused(held[0].entry, error)
+
+    async def _refused(self, entry: Entry, error: Exception) -> None:
+        """An entry that failed by itself, for reasons of its own, is left for a later claim, until that has been often enough."""
+        trials = await self._stream.failed(entry)
+        log.warning("drain_entry_refused", entry=entry.id.decode(), trials=trials, error=_said(error))
+        if trials >= MAX_TRIALS:
+            await self._bury(entry, _said(error), trials)
 
     async def _write(self, held: Sequence[Held]) -> None:
         beats = [beat for one in held for beat in one.beats]
         try:
-            self.beats += await write_beats(self._database, self._rules, beats)
+            async with self._turns:
+                self.beats += await write_beats(self._database, self._rules, beats)
         except Refusal as refusal:
             if refusal.code is TIMEOUT:
+                self._appetite.timed_out()
                 raise DatabaseDown("a batch timed out") from refusal
+            if refusal.code is UNAVAILABLE:
+                raise DatabaseDown("somebody else was changing the same") from refusal
             raise
+        self._appetite.went_well()
         await self._stream.done([one.entry for one in held], beats)
 
     async def _bury(self, entry: Entry, reason: str, trials: int) -> None:
@@ -177,6 +234,7 @@ class Drain:
         self._keeper = Keeper(database, keep_months)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = asyncio.Event()
+        self._turns = asyncio.Semaphore(WRITERS)
         self.lanes: list[Lane] = []
 
     @property
@@ -203,15 +261,15 @@ class Drain:
                     wanted = max(wanted, await partitions_in_use(self._redis, self._partitions))
                 while len(self.lanes) < wanted:
                     stream = DrainStream(self._redis, len(self.lanes), self._name)
-                    self.lanes.append(Lane(self._database, stream, self._rules, self._stopping))
+                    self.lanes.append(Lane(self._database, stream, self._rules, self._stopping, self._turns))
                     group.create_task(self.lanes[-1].run())
                 await pause(self._stopping, LOOK_FOR_PARTS_S)
 
 
-async def pause(stopping: asyncio.Event, seconds: float = BACK_OFF_S) -> None:
+async def pause(stopping: asyncio.Event, seconds: float | None = None) -> None:
     """Returns after so many seconds, or when it is time to stop."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(BACK_OFF_S if seconds is None else seconds):
             await stopping.wait()
 
 

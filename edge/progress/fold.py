@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from uuid import UUID
+from typing import Any, Generic, TypeVar
 
 from core.settings import Settings
 from edge.progress.beat import Beat
+from edge.progress.stored import StoredBeat
+
+B = TypeVar("B", Beat, StoredBeat)
+"""As the edge made it or as the drain reads it; ids are compared with their own kind alone."""
 
 COMPLETE_TAIL_SHARE = 0.10
 VIEW_MS = 30_000
@@ -36,24 +40,27 @@ def rules_from(settings: Settings) -> Rules:
     return Rules(settings.complete_percent / 100, settings.complete_tail_s * 1000, settings.short_play_s * 1000)
 
 
-SessionKey = tuple[UUID, UUID | None, UUID]
+Id = Any
+"""A UUID of a `Beat`, or a `StoredBeat`'s text of one."""
+
+SessionKey = tuple[Id, Id | None, Id]
 """Session, user, content."""
 
 
 @dataclass(slots=True)
-class Position:
+class Position(Generic[B]):
     """Where one person stands in one title."""
 
-    newest: Beat
+    newest: B
     watched_ms: int
     completed: bool
 
 
 @dataclass(slots=True)
-class Played:
+class Played(Generic[B]):
     """What one session has played, where it is, and whether it has come to a stop there."""
 
-    newest: Beat
+    newest: B
     watched_ms: int
     last_at_ms: int
     stopped: bool
@@ -65,7 +72,7 @@ class Played:
         return view_threshold_ms(self.newest.duration_ms)
 
 
-def order_of(beat: Beat) -> tuple[int, int, int, int]:
+def order_of(beat: Beat | StoredBeat) -> tuple[int, int, int, int]:
     """What "newer" means; the last two only make it total."""
     return beat.session_at_ms, beat.seq, beat.at_ms, beat.position_ms
 
@@ -85,9 +92,9 @@ def is_complete(position_ms: int, duration_ms: int, event: str, rules: Rules = D
     return has_credits and position_ms >= duration_ms - rules.complete_tail_ms
 
 
-def fold_positions(beats: Iterable[Beat], rules: Rules = DEFAULT_RULES) -> dict[tuple[UUID, UUID], Position]:
+def fold_positions(beats: Iterable[B], rules: Rules = DEFAULT_RULES) -> dict[tuple[Id, Id], Position[B]]:
     """The newest point by (user, content); guests have none."""
-    folded: dict[tuple[UUID, UUID], Position] = {}
+    folded: dict[tuple[Id, Id], Position[B]] = {}
     for beat in beats:
         if beat.user_id is None:
             continue
@@ -104,9 +111,9 @@ def fold_positions(beats: Iterable[Beat], rules: Rules = DEFAULT_RULES) -> dict[
     return folded
 
 
-def fold_sessions(beats: Iterable[Beat]) -> dict[SessionKey, Played]:
+def fold_sessions(beats: Iterable[B]) -> dict[SessionKey, Played[B]]:
     """What was played by session, guests too. Who names a session that is not theirs stays apart from its owner."""
-    folded: dict[SessionKey, Played] = {}
+    folded: dict[SessionKey, Played[B]] = {}
     for beat in beats:
         stops = beat.event in ("ended", "pause")
         key = (beat.session_id, beat.user_id, beat.content_id)

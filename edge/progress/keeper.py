@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import structlog
 
@@ -77,12 +78,21 @@ class Keeper:
             log.info("partitions_kept", pieces=[f"{piece['partition']}: {piece['done']}" for piece in pieces])
 
     async def _refresh(self) -> None:
-        """The aggregates whose turn it is, in every tenant. They are kept as events come; what is mended here was missed."""
+        """What time ends in a shop and in courses, and the aggregates whose turn it is, in every tenant.
+
+        Those are kept as events come; what is mended here was missed.
+        """
         async with self._database.transaction(service(DEFAULT_TENANT)) as tx:
             tenants = await tx.many(SQL["tenants_all"])
         for tenant in tenants:
             async with self._database.transaction(service(tenant["id"])) as tx:
+                await tx.one(SQL["shop_keep"], datetime.now(UTC))
+            async with self._database.transaction(service(tenant["id"])) as tx:
                 runs = await tx.many(SQL["aggregates_refresh"])
+            async with self._database.transaction(service(tenant["id"])) as tx:
+                chores = await tx.many(SQL["courses_keep"])
+            if chores:
+                log.info("courses_kept", tenant=str(tenant["id"]), **{row["chore"]: row["done"] for row in chores})
             for run in runs:
                 if run["mended"]:
                     log.warning(

@@ -14,14 +14,15 @@ from uuid import UUID
 from core.domain.playback_resume import FreshPoint
 from core.redis_client import Breaker, Redis, RedisDown, RedisError
 from edge.progress.beat import Beat
-from edge.progress.fold import DEFAULT_RULES, Rules, fold_positions
-from edge.progress.partitions import newest_key, partition_of
+from edge.progress.fold import DEFAULT_RULES, Rules, is_complete, order_of
+from edge.progress.partitions import newest_key, newest_prefix, partition_of
+from edge.progress.stored import StoredBeat
 
 _FACTS = struct.Struct(">16sIIB16s")
 _NONE = bytes(16)
 
 
-def order_text(beat: Beat) -> bytes:
+def order_text(beat: Beat | StoredBeat) -> bytes:
     """`order_of` as digits of fixed width: Lua compares text by the server's locale, which agrees on digits alone."""
     return b"%013d%016d%013d" % (beat.session_at_ms, beat.seq, beat.at_ms)
 
@@ -53,10 +54,24 @@ def unpack(value: bytes) -> FreshPoint:
 
 
 def notes(partition: int, beats: Iterable[Beat], rules: Rules = DEFAULT_RULES) -> list[tuple[str, bytes, bytes]]:
-    """What to note of `beats`, all of one partition: key, field and value, one for each person and title."""
+    """What to note of `beats`, all of one partition: key, field and value, one for each person and title.
+
+    What `fold_positions` says of them, but for the seconds watched; by whole numbers, since a UUID's hash takes 0.3 us.
+    """
+    newest: dict[tuple[int, int], tuple[Beat, bool]] = {}
+    for beat in beats:
+        if beat.user_id is None:
+            continue
+        person_and_title = (beat.user_id.int, beat.content_id.int)
+        noted, completed = beat, is_complete(beat.position_ms, beat.duration_ms, beat.event, rules)
+        if (held := newest.get(person_and_title)) is not None:
+            completed = completed or held[1]
+            noted = max(held[0], beat, key=order_of)
+        newest[person_and_title] = noted, completed
+    prefix = newest_prefix(partition)
     return [
-        (newest_key(partition, user), content.bytes, pack(position.newest, is_completed=position.completed))
-        for (user, content), position in fold_positions(beats, rules).items()
+        (f"{prefix}{user:032x}", content.to_bytes(16), pack(beat, is_completed=completed))
+        for (user, content), (beat, completed) in newest.items()
     ]
 
 

@@ -45,4 +45,9 @@ def trials_key(partition: int) -> str:
 
 def newest_key(partition: int, user: UUID) -> str:
     """A person's newest positions (newest.py)."""
-    return f"{{progress:{partition}}}:newest:{user.hex}"
+    return newest_prefix(partition) + user.hex
+
+
+def newest_prefix(partition: int) -> str:
+    """All but the person of a `newest_key`."""
+    return f"{{progress:{partition}}}:newest:"

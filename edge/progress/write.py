@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from uuid import UUID
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 from core.database import Database, Row, Tx
 from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
 from edge.progress.beat import Beat
-from edge.progress.fold import Played, Position, Rules, SessionKey, fold_positions, fold_sessions
+from edge.progress.fold import B, Id, Played, Position, Rules, SessionKey, fold_positions, fold_sessions
+from edge.progress.stored import StoredBeat
 
 SQL = load("edge.progress", "drain.sql")
 
 
-async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat]) -> int:
+async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat] | Sequence[StoredBeat]) -> int:
     """Writes what `beats` mean and returns how many of them were new. Raises DatabaseDown, Refusal."""
     async with database.transaction(service(DEFAULT_TENANT)) as tx:
-        fresh_ids = {
-            row["event_id"] for row in await tx.many(SQL["ledger_add_many"], [beat.event_id for beat in beats])
-        }
-        by_tenant: defaultdict[UUID, list[Beat]] = defaultdict(list)
-        for beat in beats:
-            if beat.event_id in fresh_ids:
-                # A beat sent twice inside one batch: the first counts.
-                fresh_ids.discard(beat.event_id)
-                by_tenant[beat.tenant_id].append(beat)
+        by_tenant: defaultdict[str, list[Any]] = defaultdict(list)
+        for beat in await _fresh(tx, beats):
+            by_tenant[str(beat.tenant_id)].append(beat)
         for tenant_id in sorted(by_tenant):
-            if tenant_id != DEFAULT_TENANT or len(by_tenant) > 1:
+            if tenant_id != str(DEFAULT_TENANT) or len(by_tenant) > 1:
                 await tx.run(SQL["tenant_set"], tenant_id)
             await _write_tenant(tx, by_tenant[tenant_id], rules)
         return sum(map(len, by_tenant.values()))
 
 
-async def _write_tenant(tx: Tx, beats: Sequence[Beat], rules: Rules) -> None:
+async def _fresh(tx: Tx, beats: Sequence[Any]) -> Sequence[Any]:
+    """Those that nobody has taken before, now taken. One that is here twice: the first counts."""
+    by_id = {beat.event_id: beat for beat in reversed(beats)}
+    ids = sorted(by_id)
+    # Nearly always all of them are new, and nobody has to say which.
+    if await tx.run(SQL["ledger_add_many"], ids) == len(ids):
+        return list(by_id.values())
+    fresh = {str(row["event_id"]) for row in await tx.many(SQL["ledger_fresh_many"], ids)}
+    return [beat for event_id, beat in by_id.items() if str(event_id) in fresh]
+
+
+async def _write_tenant(tx: Tx, beats: Sequence[B], rules: Rules) -> None:
     sessions = sorted(fold_sessions(beats).items(), key=lambda item: item[0][0])
-    await tx.run(SQL["session_lock_many"], [session for (session, _, _), _ in sessions])
-    stand = {row["id"]: row for row in await tx.many(SQL["session_play_many"], *_session_columns(sessions))}
-    if counted := [row["id"] for row in stand.values() if row["counts"]]:
-        await tx.run(SQL["view_upsert_many"], counted)
     positions = [position for _, position in sorted(fold_positions(beats, rules).items())]
+    await tx.run(SQL["session_lock_many"], [session for (session, _, _), _ in sessions])
+    stand = {
+        sessions[row["n"] - 1][0]: row for row in await tx.many(SQL["session_play_many"], *_session_columns(sessions))
+    }
     if positions:
-        settled = settle(sessions, stand, rules)
-        await tx.run(SQL["progress_upsert_many"], *_progress_columns(positions, settled))
-        await _write_playlists(tx, positions)
+        await _write_positions(tx, positions, settle(sessions, stand, rules))
+    if counted := [session for (session, _, _), row in stand.items() if row["counts"]]:
+        await tx.run(SQL["view_upsert_many"], counted)
+    if positions:
+        await _write_followers(tx, positions)
 
 
-def _session_columns(sessions: Sequence[tuple[SessionKey, Played]]) -> tuple[list[object], ...]:
+async def _write_positions(tx: Tx, positions: Sequence[Position[B]], settled: Mapping[tuple[Id, Id], Settled]) -> None:
+    """Moves the resume points; of those that came late, all the rest."""
+    columns = _progress_columns(positions, settled)
+    if await tx.run(SQL["progress_upsert_many"], *columns) == len(positions):
+        return
+    rows = await tx.many(SQL["progress_moved_many"], *columns[:2])
+    moved = {(str(row["user_id"]), str(row["content_id"])) for row in rows}
+    late = [one for one in positions if (str(one.newest.user_id), str(one.newest.content_id)) not in moved]
+    columns = _progress_columns(late, settled)
+    await tx.run(SQL["progress_add_many"], *(columns[place] for place in (0, 1, 5, 6, 11, 12, 13, 14)))
+
+
+def _session_columns(sessions: Sequence[tuple[SessionKey, Played[B]]]) -> tuple[list[object], ...]:
     return (
         [key[0] for key, _ in sessions],
         [key[1] for key, _ in sessions],
@@ -68,32 +88,30 @@ Settled = tuple[int, int, int]
 
 
 def settle(
-    sessions: Sequence[tuple[SessionKey, Played]], stand: Mapping[UUID, Row], rules: Rules
-) -> dict[tuple[UUID, UUID], Settled]:
+    sessions: Sequence[tuple[SessionKey, Played[B]]], stand: Mapping[SessionKey, Row], rules: Rules
+) -> dict[tuple[Id, Id], Settled]:
     """By person and title, where the newest of those sessions stands that have played long enough to be meant.
 
-    `stand` says where each session is with all that was written before; one that PostgreSQL does not know speaks for
-    itself with what it has here.
+    `stand` says where each session is with all that was written before; one that PostgreSQL does not know, or knows to be
+    somebody else's, speaks for itself with what it has here.
     """
-    found: dict[tuple[UUID, UUID], Settled] = {}
-    for (session, user, content), played in sessions:
+    found: dict[tuple[Id, Id], Settled] = {}
+    for key, played in sessions:
+        _, user, content = key
         if user is None:
             continue
-        row = stand.get(session)
-        if row is None:
-            watched_ms, point = played.watched_ms, (played.newest.seq, played.newest.position_ms)
-        else:
-            watched_ms, point = row["watched_ms"], (row["seq"], row["position_ms"])
-        if watched_ms < rules.short_play_ms:
+        row, newest = stand.get(key), played.newest
+        if (played.watched_ms if row is None else row["watched_ms"]) < rules.short_play_ms:
             continue
-        candidate = (played.newest.session_at_ms, *point)
+        seq, position_ms = (newest.seq, newest.position_ms) if row is None else (row["seq"], row["position_ms"])
+        candidate = (newest.session_at_ms, seq, position_ms)
         if candidate > found.get((user, content), (-1, -1, -1)):
             found[user, content] = candidate
     return found
 
 
 def _progress_columns(
-    positions: Sequence[Position], settled: Mapping[tuple[UUID, UUID], Settled]
+    positions: Sequence[Position[B]], settled: Mapping[tuple[Id, Id], Settled]
 ) -> tuple[list[object], ...]:
     newest = [position.newest for position in positions]
     points = [settled.get((beat.user_id, beat.content_id)) if beat.user_id else None for beat in newest]
@@ -116,9 +134,23 @@ def _progress_columns(
     )
 
 
-async def _write_playlists(tx: Tx, positions: Sequence[Position]) -> None:
+async def _write_followers(tx: Tx, positions: Sequence[Position[B]]) -> None:
+    """What else depends on these points: series and courses. Most titles are in neither, which costs one look at each title."""
+    titles = sorted({position.newest.content_id for position in positions})
+    kinds = await tx.many(SQL["contents_of_series_or_course_many"], titles)
+    if episodes := {str(row["content_id"]) for row in kinds if row["is_episode"]}:
+        await _write_playlists(tx, _of(positions, episodes))
+    if lessons := {str(row["content_id"]) for row in kinds if row["is_lesson"]}:
+        newest = _of(positions, lessons)
+        await tx.run(SQL["lessons_watched"], [beat.user_id for beat in newest], [beat.content_id for beat in newest])
+
+
+def _of(positions: Sequence[Position[B]], titles: Container[str]) -> list[B]:
+    return [position.newest for position in positions if str(position.newest.content_id) in titles]
+
+
+async def _write_playlists(tx: Tx, newest: Sequence[B]) -> None:
     """Moves the resume mark of the series that were watched."""
-    newest = [position.newest for position in positions]
     users = [beat.user_id for beat in newest]
     moved = await tx.run(
         SQL["playlist_watch_many"],
@@ -128,6 +160,6 @@ async def _write_playlists(tx: Tx, positions: Sequence[Position]) -> None:
         [beat.session_at_ms for beat in newest],
     )
     if moved:
-        people = sorted({user for user in users if user is not None})
+        people = sorted({str(user) for user in users})
         await tx.run(SQL["playlist_latest_clear"], people)
         await tx.run(SQL["playlist_latest_set"], people)

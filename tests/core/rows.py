@@ -112,7 +112,7 @@ class Rows:
                 filled[name] = (await self.make(value.table, **value.values))[value.column]
         for key in self._keys.get(table, []):
             is_needed = all(columns[name]["required"] for name in key["columns"])
-            if is_needed and any(name not in filled for name in key["columns"]):
+            if any(name not in filled for name in key["columns"]) and (is_needed or await self._is_begun(key, filled)):
                 await self._fill_from_parent(key, filled)
         for name, column in columns.items():
             if name not in filled and column["required"] and not column["has_default"] and not column["is_made"]:
@@ -159,6 +159,11 @@ class Rows:
             given["user_id"] = self.user_id
         parent = await self._find(key["parent"], given) or await self.make(key["parent"], **given)
         filled.update({here: parent[there] for there, here in pairs.items()})
+
+    async def _is_begun(self, key: Row, filled: Values) -> bool:
+        """Whether a key of several columns that need not be there names an existing parent with the first of them."""
+        there, here = key["parent_columns"][0], key["columns"][0]
+        return filled.get(here) is not None and await self._find(key["parent"], {there: filled[here]}) is not None
 
     async def _find(self, table: str, given: Values) -> Row | None:
         """A row that is there already, where some of its columns are settled."""

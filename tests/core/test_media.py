@@ -13,7 +13,9 @@ from core import errors
 from core.database import Database
 from core.domain import media, media_tasks
 from core.domain.media import NewFile, NewTitle, Submitted, check_file, check_title
-from core.domain.media_tasks import Attempt, Finished, Poster, Rendition, decide_turn
+from core.domain.media_encoding import Encoding
+from core.domain.media_results import Finished, Poster, Rendition
+from core.domain.media_tasks import Attempt, decide_turn
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT, SYSTEM_USER, uuid7
 from core.queries import Statement
@@ -95,6 +97,11 @@ async def messages(database: Database) -> int:
         (NewTitle("a", content_type="SERIES"), "content_type"),
         (NewTitle("a", content_type="'; DROP TABLE"), "content_type"),
         (NewTitle("a", language="not a tag"), "language"),
+        (NewTitle("a", encoding=Encoding(codecs=("av1",))), "codecs"),
+        (NewTitle("a", encoding=Encoding(codecs=("h264", "vp9; rm -rf /"))), "codecs"),
+        (NewTitle("a", encoding=Encoding(codecs=("h264", "av1", "av1"))), "codecs"),
+        (NewTitle("a", encoding=Encoding(codecs=())), "codecs"),
+        (NewTitle("a", encoding=Encoding(quality="best")), "quality"),
     ],
 )
 def test_a_bad_title_is_refused_by_its_field(title: NewTitle, field: str) -> None:

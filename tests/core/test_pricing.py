@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.domain.pricing import check_amount, check_period
+from core.domain.pricing import check_amount, check_period, digits_of, round_amount
 from core.errors import PRICE_OVERLAPS
 
 DAY = date(2026, 1, 1)
@@ -39,6 +39,24 @@ DAY = date(2026, 1, 1)
 def test_an_amount_can_be_paid_in_its_currency(price: str, currency: str, field: str | None) -> None:
     refusal = check_amount(Decimal(price), currency)
     assert (refusal.faults[0].path if refusal else None) == field
+
+
+@pytest.mark.rule("edupeak-103")
+@given(st.decimals(0, 10**9, places=4), st.sampled_from(["EUR", "JPY", "KWD", "USD"]))
+def test_what_is_sold_costs_whole_cents(amount: Decimal, currency: str) -> None:
+    rounded = round_amount(amount, currency)
+    cents = rounded.scaleb(digits_of(currency))
+    assert cents == cents.to_integral_value()
+    assert abs(rounded - amount) * 2 <= Decimal(1).scaleb(-digits_of(currency))
+    assert round_amount(rounded, currency) == rounded
+    assert check_amount(rounded, currency) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "rounded"), [("1.005", "1.01"), ("1.0049", "1.00"), ("2.675", "2.68"), ("0", "0.00")]
+)
+def test_half_a_cent_goes_up(amount: str, rounded: str) -> None:
+    assert str(round_amount(Decimal(amount), "EUR")) == rounded
 
 
 _DAYS = st.integers(0, 30).map(lambda n: DAY + timedelta(n))

@@ -20,6 +20,7 @@ from core.redis_client import (
     connect,
 )
 from edge.local.valkey import EmbeddedValkey
+from tests.edge.progress.conftest import patient as patient
 from tests.waiting import until
 
 COUNT_UP = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
@@ -30,6 +31,7 @@ def pipelined(redis: Redis) -> Pipelined:
     return Pipelined(redis, Breaker())
 
 
+@pytest.mark.usefixtures("patient")
 async def test_what_is_asked_in_one_turn_is_sent_in_one_pipeline(pipelined: Pipelined) -> None:
     answers = await asyncio.gather(
         *(pipelined.run(COUNT_UP, (f"k{n}",), (n,)) for n in range(50)), pipelined.send("GET", "nothing")
@@ -40,6 +42,18 @@ async def test_what_is_asked_in_one_turn_is_sent_in_one_pipeline(pipelined: Pipe
     assert pipelined.sent == 2
 
 
+@pytest.mark.usefixtures("patient")
+async def test_every_kind_of_argument_arrives_as_it_was_meant(redis: Redis) -> None:
+    """Names of two words, numbers, bytes that are no text, and a value larger than any buffer."""
+    large = bytes(range(256)) * 4096
+    await redis.hset("h", mapping={b"\xff\x00\r\n": large, "grüße": 3, "half": 0.5, "none": b""})
+    assert await redis.hgetall("h") == {b"\xff\x00\r\n": large, "grüße".encode(): b"3", b"half": b"0.5", b"none": b""}
+    assert await redis.client_setname("somebody")
+    assert await redis.client_getname() is not None
+    assert (await redis.config_get("appendfsync"))["appendfsync"] in ("always", "everysec", "no")
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_flood_is_sent_in_bounded_pieces_and_answered_in_order(pipelined: Pipelined) -> None:
     many = MOST_IN_ONE * (MOST_UNDER_WAY + 1) + 7
     answers = await asyncio.gather(*(pipelined.send("ECHO", n) for n in range(many)))
@@ -47,6 +61,7 @@ async def test_a_flood_is_sent_in_bounded_pieces_and_answered_in_order(pipelined
     assert pipelined.sent == MOST_UNDER_WAY + 2
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_server_that_has_forgotten_a_script_is_told_it_again(pipelined: Pipelined, redis: Redis) -> None:
     twice = Script("return redis.call('INCRBY', KEYS[1], 2 * ARGV[1])")
     assert await pipelined.run(COUNT_UP, ("a",), (1,)) == 1

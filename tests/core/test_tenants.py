@@ -40,7 +40,7 @@ GLOBAL = {
     "streaming_tokens": "digests, for the product alone",
     "playlist_progress": "a person's own, wherever they watch",
 }
-UNDER_PARENT = {"storage", "generations", "renditions", "text_tracks", "transcode_tasks"}
+UNDER_PARENT = {"storage", "generations", "generation_keys", "renditions", "text_tracks", "transcode_tasks"}
 ROLES = ("anon", "authenticated", "staff", "service_role")
 
 
@@ -186,6 +186,18 @@ async def test_one_call_names_the_tenant_for_every_table(neighbours: Neighbours)
 async def test_without_a_tenant_there_is_nothing_to_see(neighbours: Neighbours) -> None:
     seen = [table for table in neighbours.rows if await neighbours.app.fetchval(f"SELECT count(*) FROM {table}")]
     assert seen == []
+
+
+async def test_the_courier_passes_the_wall_at_three_queues_alone(neighbours: Neighbours) -> None:
+    """The one role that works for every tenant at once: what it delivers it sees, and not one row of anything else."""
+    async with neighbours.app.transaction():
+        await neighbours.become("courier")
+        seen = set()
+        for table, row in neighbours.rows.items():
+            condition, value = where(table, neighbours.there, row)
+            if await neighbours.app.fetchval(f"SELECT count(*) FROM {table} WHERE {condition}", value):
+                seen.add(table)
+    assert seen - {"failover_events", "replication_status"} == {"outbox", "webhooks", "webhook_deliveries"}
 
 
 @pytest.mark.rule("podcast-013")

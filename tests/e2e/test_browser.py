@@ -15,7 +15,7 @@ from tests.clips import ffmpeg, make_clip
 from tests.demo import ADA, CAPTIONED, DAWN, MUSIC, OTTO, SEAHORSE, TEST_CARD, VERA, Demo
 from tests.e2e.browser import Visitor, chromium, visitor
 from tests.waiting import until
-from tests.web import signed_in
+from tests.web import guest, signed_in
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
 
@@ -83,6 +83,28 @@ async def test_a_guest_plays_a_free_film(somebody: Visitor, demo: Demo) -> None:
     assert await somebody.video("video.buffered.length") == 1
     assert await somebody.video("video.duration") == pytest.approx(60, abs=0.1)
     assert await somebody.video("video.videoHeight") in (240, 360, 480, 720)
+
+
+async def test_a_pages_heartbeats_are_taken_by_heart(somebody: Visitor, demo: Demo) -> None:
+    """What Chromium really sends is what the fast lane knows: header block, token in the body too, head and body apart."""
+    counted = re.compile(r'^penstock_lane_answers_total\{kind="progress"\} ([0-9.e+]+)$', re.M)
+
+    async def taken() -> float:
+        async with guest(demo) as nobody:
+            metrics = (await nobody.get("/metrics", headers={"Accept-Encoding": "identity"})).body.decode()
+        found = counted.search(metrics)
+        return float(found[1]) if found else 0.0
+
+    before = await taken()
+    await somebody.watch(TEST_CARD)
+    await somebody.plays_on()
+
+    async def several() -> bool:
+        # Each is a heartbeat; a process learns a page's head from its first.
+        await somebody.video("video.paused ? video.play() : video.pause()")
+        return await taken() >= before + 3
+
+    await until(several, 60, "heartbeats to be taken by heart")
 
 
 async def test_seeking_lands_where_it_was_asked(somebody: Visitor, demo: Demo) -> None:

@@ -138,7 +138,11 @@ async def opened(urls: TestDatabase) -> AsyncIterator[Shop]:
     face = app[REST] = RestFace(database, source, viewer_of)
     app.add_routes(RpcFace(Commands(database, WITH_SPECIMENS), viewer_of).routes())
     app.add_routes(routes(face))
-    async with TestClient(TestServer(app)) as client:
-        made = Shop(client, database, source, urls.admin_url, face)
-        yield made
-    await database.close()
+    # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
+        patient.setattr("core.patience.SUSPECT_S", 30.0)
+        async with TestClient(TestServer(app)) as client:
+            made = Shop(client, database, source, urls.admin_url, face)
+            yield made
+        await database.close()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.viewer import service
-from tests.edge.rest_shop import STAFF, Shop, own_shop, shop, shop_database
+from tests.edge.rest_shop import MARA, STAFF, Shop, own_shop, shop, shop_database
 
 __all__ = ["own_shop", "shop", "shop_database"]
 
@@ -148,13 +148,98 @@ async def test_a_table_can_be_counted_under_any_key(shop: Shop) -> None:
     assert await shop.rows("/contents?select=films:count()&content_type=eq.MOVIE") == [{"films": 2}]
     response = await shop.get("/contents?select=count()", Accept="text/csv")
     assert await response.text() == 'count\r\n"3"\r\n'
-    for query in (
-        "select=title,count()",
-        "select=count()&limit=1",
-        "select=duration.sum()",
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        (
+            "content_type,count()&order=content_type.desc",
+            [{"content_type": "EPISODE", "count": 1}, {"content_type": "MOVIE", "count": 2}],
+        ),
+        ("kind:content_type,n:count()::text&order=content_type&limit=1", [{"kind": "MOVIE", "n": "2"}]),
+        ("kind:content_type,n:count()&order=content_type&offset=1", [{"kind": "EPISODE", "n": 1}]),
+        (
+            "content_type,as_text:content_type::text,count()&content_type=eq.MOVIE",
+            [{"content_type": "MOVIE", "as_text": "MOVIE", "count": 2}],
+        ),
+        ("content_type,genres!inner(),count()&order=content_type", [{"content_type": "MOVIE", "count": 2}]),
+        ("title.min(),last:title.max()", [{"min": "Anna", "last": "Circle, The"}]),
+        ("duration.count()&id=is.null", [{"count": 0}]),
+        ("duration.sum()&id=is.null", [{"sum": None}]),
+        ("content_type,count()&id=is.null", []),
+    ],
+)
+async def test_rows_are_summed_by_what_else_is_selected(shop: Shop, query: str, rows: list[dict[str, object]]) -> None:
+    shop.viewer = MARA
+    assert await shop.rows(f"/contents?select={query}") == rows
+
+
+async def test_sums_are_right_with_casts_on_either_side_and_inside_embeds(shop: Shop) -> None:
+    shop.viewer = MARA
+    lengths = [row["duration"] for row in await shop.rows("/contents?select=duration") if row["duration"] is not None]
+    (found,) = await shop.rows(
+        "/contents?select=duration.sum(),duration.avg()::int,texts:duration::text.max(),given:duration.count()"
+    )
+    assert found["sum"] == (sum(lengths) if lengths else None)
+    assert found["given"] == len(lengths)
+    assert found["texts"] == (max(map(str, lengths)) if lengths else None)
+    assert found["avg"] is None or abs(found["avg"] - sum(lengths) / len(lengths)) <= 0.5
+    rows = await shop.rows("/contents?select=title,genres(title.max(),count())&order=title")
+    assert [row["genres"] for row in rows] == [
+        [{"max": "Drama", "count": 2}],
+        [{"max": "Drama", "count": 1}],
+        [{"max": None, "count": 0}],
+    ]
+    response = await shop.get("/contents?select=content_type,count()&order=content_type", Prefer="count=exact")
+    assert response.status == 200
+    assert response.headers["Content-Range"] == "0-1/*"
+
+
+async def test_json_is_summed_by_where_it_is(own_shop: Shop) -> None:
+    own_shop.viewer = STAFF
+    for number, (amount, kind) in enumerate(((1, "a"), (2, "a"), (5, "b")), 900):
+        body = orjson.dumps({"id": number, "data": {"kind": kind, "n": amount}})
+        assert (await own_shop.send("POST", "/specimens", data=body, Content_Type="application/json")).status == 201
+    rows = await own_shop.rows(
+        "/specimens?select=data->>kind,n:data->>n::int.sum()&data->>kind=in.(a,b)&order=data->>kind"
+    )
+    assert rows == [{"kind": "a", "n": 3}, {"kind": "b", "n": 5}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select=content_type,genres(title),count()",
+        "select=content_type,...genres(title),count()",
         "select=...genres(count())",
-    ):
-        assert (await shop.refused(f"/contents?{query}"))[:2] == (400, "PS104")
+        "select=content_type,count()&order=title",
+        "select=as_text:content_type::text,count()&order=content_type",
+        "select=count()&order=count",
+        "select=count(),count()&cursor=",
+        "select=duration.median()",
+        "select=duration.sum",
+        "select=duration.sum(title)",
+        "select=duration.sum()::money",
+        "select=sum(duration)",
+    ],
+)
+async def test_what_cannot_be_summed_is_refused(shop: Shop, query: str) -> None:
+    shop.viewer = MARA
+    status, code, _ = await shop.refused(f"/contents?{query}")
+    assert (status, code) in {(400, "PS104"), (400, "PS202"), (400, "PS203")}
+
+
+async def test_a_sum_of_what_has_none_is_a_bad_question(shop: Shop) -> None:
+    shop.viewer = MARA
+    for query in ("title.sum()", "is_free.avg()"):
+        assert (await shop.refused(f"/contents?select={query}"))[0] == 400
+
+
+async def test_guests_count_and_sum_nothing(shop: Shop) -> None:
+    assert await shop.rows("/contents?select=count()") == [{"count": 3}]
+    for query in ("duration.sum()", "title,genres(title.max())"):
+        assert (await shop.refused(f"/contents?select={query}"))[0] == 401
 
 
 async def test_a_spread_list_becomes_a_list_for_each_column(shop: Shop) -> None:

@@ -29,8 +29,9 @@ from tests.web import Person
 pytestmark = [pytest.mark.timeout(600)]
 
 PEOPLE = 6
-SETTLED_S = 90
-"""A dead drain's entries are taken over after 8 s."""
+SPREAD_S = 60
+SETTLED_S = 300
+"""A dead drain's entries are taken over after 8 s; the rest is what a busy machine needs for the backlog."""
 
 VICTIMS = {
     "edge": ("-m edge serve",),
@@ -144,9 +145,13 @@ async def assert_nothing_lost(box: Box, journals: list[Journal], size: int = 1) 
     try:
         await until(settled, SETTLED_S, "every acknowledged beat in the ledger")
     except AssertionError:
+        lost, is_empty = await missing(box, journals), await drained(box)
         raise AssertionError(
-            f"{await missing(box, journals)} acknowledged beats lost after {time.monotonic() - began:.0f} s"
+            f"{lost} acknowledged beats are missing after {time.monotonic() - began:.0f} s;"
+            f" the stream is {'empty: they are lost' if is_empty else 'not drained yet'}"
         ) from None
+    sent = sum(len(journal.acknowledged) for journal in journals)
+    print(f"{sent:,} acknowledged, all there {time.monotonic() - began:.1f} s after the last death")  # noqa: T201 - a campaign's figure
     async with inside(box.database_url) as tx:
         for journal in journals:
             last = journal.acknowledged[-1]
@@ -207,8 +212,8 @@ async def test_a_loss_is_noticed(box: Box) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("is_same", [True, False], ids=["the same", "negative control"])
-async def test_beats_sent_five_times_in_any_order_count_once(box: Box, is_same: bool) -> None:
-    """3,000 beats, each five times, shuffled over the whole of it; the control gives every copy an id of its own."""
+async def test_beats_sent_five_times_over_a_minute_in_any_order_count_once(box: Box, is_same: bool) -> None:
+    """3,000 beats, each five times, shuffled over 60 s; the control gives every copy an id of its own."""
     await box.ready()
     async with box.newcomer() as person:
         grant = await person.play(box.content_id)
@@ -219,7 +224,10 @@ async def test_beats_sent_five_times_in_any_order_count_once(box: Box, is_same: 
                 copy["event_id"] = str(uuid4())
         random.shuffle(copies)
         headers = {"Authorization": f"Bearer {grant['token']}", "Content-Type": "application/json"}
+        began = time.monotonic()
         for at in range(0, len(copies), 50):
+            # The pace is part of what is tried: copies meet the drain in other batches than their first.
+            await asyncio.sleep(began + SPREAD_S * at / len(copies) - time.monotonic())
             async with person.http.post(
                 f"{person.url}/progress", data=json.dumps(copies[at : at + 50]), headers=headers
             ) as answer:
@@ -229,4 +237,8 @@ async def test_beats_sent_five_times_in_any_order_count_once(box: Box, is_same: 
             watched_ms = await tx.connection.fetchval(
                 "SELECT watched_ms FROM playback_sessions WHERE id = $1::uuid", grant["session_id"]
             )
-        assert watched_ms == (3_000 if is_same else 15_000)
+            rows = await tx.connection.fetchrow(
+                "SELECT watched_ms, position_ms FROM watch_progress WHERE user_id = $1::uuid", str(person.user_id)
+            )
+        assert watched_ms == rows["watched_ms"] == (3_000 if is_same else 15_000)
+        assert rows["position_ms"] == 2_999

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.process import run_tool
 from transcoder import encode, encoder
 from transcoder.assemble import Generation, add_stills, assemble
-from transcoder.ladder import Plan, plan
+from transcoder.ladder import PLAIN, Plan, Wishes, plan
 from transcoder.pieces import extract_text, measure_gains
 from transcoder.probe import probe
 from transcoder.progress import Progress
@@ -62,10 +62,10 @@ class Made:
         return self.generation.folder
 
 
-async def encode_locally(path: Path, work: Path, language: str | None = None) -> Made:
+async def encode_locally(path: Path, work: Path, language: str | None = None, wishes: Wishes = PLAIN) -> Made:
     """Probe, encode and assemble, as attempt.py does, without store and database."""
     source = await probe(path)
-    wanted = plan(source)
+    wanted = plan(source, wishes)
     raw = work / "raw"
     raw.mkdir(parents=True)
     percents: list[float] = []

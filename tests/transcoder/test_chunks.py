@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from core import errors
 from core.database import Database, DatabaseDown
-from core.domain import media, media_tasks
-from core.domain.media_tasks import STITCH_BONUS, Split, rank
+from core.domain import media, media_pieces, media_tasks
+from core.domain.media_results import Split
+from core.domain.media_tasks import STITCH_BONUS, rank
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT, uuid7
 from core.objects import ObjectStore
@@ -307,8 +308,8 @@ async def split_job(database: Database, objects: ObjectStore, path: Path, chunks
     async with database.transaction(service()) as tx:
         attempt = await media_tasks.take_task(tx, root, "w1")  # type: ignore[arg-type]  # a UUID
         assert attempt is not None
-        assert await media_tasks.split(tx, attempt, Split(chunks, True, "{}"))
-        assert await media_tasks.split(tx, attempt, Split(chunks, True, "{}"))  # the answer was lost: asked again
+        assert await media_pieces.split(tx, attempt, Split(chunks, True, "{}"))
+        assert await media_pieces.split(tx, attempt, Split(chunks, True, "{}"))  # the answer was lost: asked again
     return made.job_id
 
 
@@ -329,9 +330,9 @@ async def test_the_last_piece_queues_the_joining_in_the_same_step(
     async def finish(task: dict[str, object]) -> None:
         attempt = await take(database, task)
         async with database.transaction(service()) as tx:
-            assert await media_tasks.finish_piece(tx, attempt)
+            assert await media_pieces.finish_piece(tx, attempt)
         async with database.transaction(service()) as tx:
-            assert await media_tasks.finish_piece(tx, attempt)  # counted once
+            assert await media_pieces.finish_piece(tx, attempt)  # counted once
 
     await asyncio.gather(*(finish(task) for task in pieces))
     stitches = [t for t in await tasks(database, job_id) if t["kind"] == "stitch"]
@@ -365,7 +366,7 @@ async def test_a_piece_that_keeps_killing_its_workers_parks_the_job(
     assert row == {"state": "failed", "error_code": errors.ATTEMPTS_SPENT.code}
     async with database.transaction(service()) as tx:
         assert await media_tasks.renew(tx, held, 10, None, "encoding") == "cancel"
-        assert not await media_tasks.finish_piece(tx, held)
+        assert not await media_pieces.finish_piece(tx, held)
     # What waits is put away by whoever is told of it next.
     async with database.transaction(service()) as tx:
         last = (await tasks(database, job_id))[-1]
@@ -380,7 +381,7 @@ async def test_progress_of_the_job_is_that_of_its_pieces(
     one, two = (await tasks(database, job_id))[1:3]
     done = await take(database, one)
     async with database.transaction(service()) as tx:
-        assert await media_tasks.finish_piece(tx, done)
+        assert await media_pieces.finish_piece(tx, done)
     held = await take(database, two)
     async with database.transaction(service()) as tx:
         assert await media_tasks.renew(tx, held, 40, None, "encoding") == "go_on"

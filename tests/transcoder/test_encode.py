@@ -10,6 +10,7 @@ import pytest
 
 from core import errors
 from core.errors import Refusal
+from core.process import run_tool
 from tests.transcoder.sources import (
     FAST,
     Made,
@@ -167,13 +168,22 @@ async def test_odd_sizes_become_even(size: str, shown: tuple[int, int], folder: 
     assert (made.generation.width, made.generation.height) == shown
 
 
-async def test_a_turned_phone_film_is_shown_upright(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("degrees", "shown"), [(90, (180, 320)), (180, (320, 180)), (270, (180, 320))])
+async def test_a_turned_phone_film_is_shown_upright(
+    degrees: int, shown: tuple[int, int], folder: Path, tmp_path: Path
+) -> None:
     flat = film(folder / "flat.mp4", 2)
-    path = make(folder / "turned.mp4", "-display_rotation", "90", "-i", str(flat), "-c", "copy")
+    path = make(folder / f"turned-{degrees}.mp4", "-display_rotation", str(degrees), "-i", str(flat), "-c", "copy")
     made = await encode_locally(path, tmp_path)
     await sound_result(made)
     init = read_track((made.folder / "video/180p/init.mp4").read_bytes())
-    assert (init.width, init.height) == (180, 320)
+    assert (init.width, init.height) == shown
+    # Turned the right way: the wrong one, or a mirror's, would be nothing like what a player shows of the source.
+    sources = ("-i", made.folder / "video/180p/playlist.m3u8", "-i", path)
+    argv = [ffmpeg(), "-nostdin", "-v", "info", *sources, "-lavfi", "[0:v][1:v]psnr", "-f", "null", "-"]
+    compared = run_tool(argv, timeout_s=60)
+    found = re.findall(r"PSNR .*average:([\d.]+|inf)", compared.stderr)
+    assert float(found[-1]) > 25
 
 
 async def test_wide_pixels_become_square(folder: Path, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transcoder.boxes import Mp4Error, boxes
 from transcoder.fragments import fragment_head
-from transcoder.mp4 import Mp4Error, Sample, boxes, read_fragment, read_track
+from transcoder.mp4 import Sample, read_fragment, read_track
 
 samples = st.lists(
     st.builds(Sample, st.integers(0, 2**20), st.integers(1, 2**16), st.integers(-(2**15), 2**15), st.just(False)),

@@ -156,10 +156,14 @@ async def test_a_ceiling_cuts_the_dash_manifest_too(folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("rate", "shown"), [("24000/1001", "23.976"), ("50", "50.000"), ("60", "60.000"), ("120", "60.000")]
+    ("rate", "shown"),
+    [
+        *(("24000/1001", "23.976"), ("24", "24.000"), ("30", "30.000"), ("48", "48.000"), ("50", "50.000")),
+        *(("60000/1001", "59.940"), ("60", "60.000"), ("120", "60.000"), ("15", "15.000"), ("5", "10.000")),
+    ],
 )
 async def test_frame_rates_up_to_sixty_are_kept(rate: str, shown: str, folder: Path, tmp_path: Path) -> None:
-    path = make(folder / f"rate-{rate.replace('/', '-')}.mp4", *picture("128x72", rate, 3), *FAST)
+    path = make(folder / f"rate-{rate.replace('/', '-')}.mp4", *picture("64x36", rate, 3), *FAST)
     made = await made_of(path, tmp_path)
     assert f"FRAME-RATE={shown}" in (made.folder / "master.m3u8").read_text()
     assert made.plan.grid is not None
@@ -167,11 +171,13 @@ async def test_frame_rates_up_to_sixty_are_kept(rate: str, shown: str, folder: P
     assert len(re.findall(r"pts_time:", info)) == made.plan.grid.frames == round(3 * made.plan.grid.rate)
 
 
-async def test_combing_is_gone(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["top", "bottom"])
+async def test_combing_is_gone(first: str, folder: Path, tmp_path: Path) -> None:
     """Fields of a fast movement woven together: what a detector finds in the source, it does not find in the result."""
+    order = f"{first[0]}ff"
     path = make(
-        folder / "combed.mp4", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=50:d=2", "-vf", "tinterlace=interleave_top,fieldorder=tff", *FAST,
-        "-flags", "+ildct+ilme", "-x264opts", "tff=1",
+        folder / f"combed-{order}.mp4", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=50:d=2", "-vf",
+        f"tinterlace=interleave_{first},fieldorder={order}", *FAST, "-flags", "+ildct+ilme", "-x264opts", f"{order}=1",
     )  # fmt: skip
 
     def combed(target: Path) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -14,19 +16,20 @@ import pytest
 
 from core import errors
 from core.database import Database
-from core.domain import media, media_tasks
+from core.domain import media, media_tasks, playback
 from core.domain.media_previews import Preview
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.ids import uuid7
-from core.objects import ObjectStore
+from core.objects import ObjectStore, StoreDown
 from core.queries import Statement
 from core.viewer import service
 from tests import waiting
 from tests.transcoder.sources import FAST, ffmpeg, frames_of, make, picture, sound
 from tests.transcoder.test_chunks import CHUNK_S, feature, take, tasks, work_off
 from tests.transcoder.test_worker import job, look, submit
-from transcoder import encoder
+from transcoder import encoder, preview
+from transcoder.encoder import Transient
 from transcoder.pieces import Shared
 from transcoder.preview import make_preview
 from transcoder.probe import probe
@@ -159,8 +162,167 @@ async def test_a_preview_that_nobody_needs_leaves_nothing(tmp_path: Path) -> Non
     assert [key async for key in store.keys("hls")] == []
 
 
+class Halfway:
+    """The encoder, whose file is first seen half grown and goes on when told; the place of encoder.encode."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.real = encoder.encode
+
+    async def encode(self, argv: list[str], total_s: float, _: object, *, reads: list[Path], writes: Path) -> None:
+        """Encodes elsewhere, then lets the files grow in two steps."""
+        whole = writes.with_name("whole")
+        whole.mkdir()
+        moved = [part.replace(str(writes), str(whole)) for part in argv]
+        await self.real(moved, total_s, lambda _: None, reads=reads, writes=whole)
+        files = {path: path.read_bytes() for path in await asyncio.to_thread(lambda: list(whole.iterdir()))}
+        for share in (2, 1):
+            for path, data in files.items():
+                (writes / path.name).write_bytes(data[: len(data) // share])
+            if share == 2:
+                await self.go_on.wait()
+
+
+class Breaking(Watched):
+    """Goes away after the first state of every track's playlist, until it is mended."""
+
+    def __init__(self, url: str, halfway: Halfway, tracks: int) -> None:
+        super().__init__(url)
+        self.halfway, self.tracks, self.is_mended = halfway, tracks, False
+
+    async def put(self, key: str, data: bytes | Path) -> None:
+        if self.halfway.go_on.is_set() and not self.is_mended:
+            raise StoreDown("gone")
+        await super().put(key, data)
+        if len(self.states) == self.tracks and key.endswith("master.m3u8"):
+            self.halfway.go_on.set()
+
+
+@pytest.mark.parametrize("way", ["copied", "encoded"])
+async def test_another_attempt_goes_on_where_a_dead_one_stopped(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Players that hold the beginning get the rest under the same names; nothing that they hold is changed."""
+    coded = (*FAST, "-g", "50") if way == "copied" else ("-c:v", "mpeg4", "-q:v", "5")
+    path = make(tmp_path / "film.mkv", *picture("320x180", "25", 20), *sound(seconds=20), *coded, "-c:a", "aac")
+    halfway = Halfway()
+    store = Breaking(f"file://{tmp_path / 'store'}", halfway, 2)
+    await store.put("in/film", path)
+    source = await probe(path)
+    shared = msgspec.json.encode(Shared(source, CHUNK_S)).decode()
+    first = Attempt(
+        uuid7(),
+        1,
+        1,
+        3,
+        uuid7(),
+        None,
+        "film",
+        path.stat().st_size,
+        "in/film",
+        PREFIX,
+        uuid7(),
+        "preview",
+        None,
+        shared,
+    )
+    shown: list[Preview] = []
+
+    async def show(preview: Preview) -> bool:
+        shown.append(preview)
+        return True
+
+    async def attempt_at(attempt: Attempt, name: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir()
+        await make_preview(attempt, Workshop(store, tmp_path / "scratch"), folder, Status(), show)
+
+    monkeypatch.setattr(preview.encoder, "encode", halfway.encode)
+    with pytest.raises(StoreDown):
+        await attempt_at(first, "dead")
+    held = {key: await store.get(key) async for key in store.keys("hls")}
+    assert len([key for key in held if key.endswith(".m4s")]) in range(2, 10)
+    assert not any("ENDLIST" in state for states in store.states.values() for state in states)
+
+    monkeypatch.undo()
+    store.is_mended = True
+    await attempt_at(replace(first, fence=2, attempts=2, resumes=True), "second")
+    assert len(shown) == 1
+    check_growth(store)
+    for key, data in held.items():
+        assert key.endswith("event.m3u8") or await store.get(key) == data
+    assert await decoded(store, tmp_path) == ("", 500)
+
+
+async def test_what_other_hands_began_otherwise_is_not_continued(tmp_path: Path) -> None:
+    """An earlier attempt that was cut elsewhere: a playlist that players hold is not rewritten."""
+    path = make(tmp_path / "film.mkv", *picture("320x180", "25", 20), *FAST, "-g", "50")
+    store, _ = await grow(path, tmp_path)
+    key = next(key for key in store.states if "/video/" in key)
+    whole = (await store.get(key)).decode()
+    begun = whole.removesuffix("#EXT-X-ENDLIST\n").replace("#EXTINF:4.000000", "#EXTINF:3.960000")
+    assert begun != whole
+    store.states.clear()
+    await store.put(key, begun.encode())
+    attempt = Attempt(
+        uuid7(), 2, 2, 3, uuid7(), None, "film", path.stat().st_size, "in/film", PREFIX, uuid7(), "preview", None,
+        msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode(), resumes=True,
+    )  # fmt: skip
+
+    async def show(_: Preview) -> bool:
+        raise AssertionError("players have it already")
+
+    folder = tmp_path / "again"
+    folder.mkdir()
+    with pytest.raises(Refusal) as refused:
+        await make_preview(attempt, Workshop(store, tmp_path / "scratch"), folder, Status(), show)
+    assert refused.value.code is errors.VERIFY_FAILED
+    assert (await store.get(key)).decode() == begun
+
+
+async def test_a_worker_that_stood_still_leaves_the_preview_to_others(tmp_path: Path) -> None:
+    path = make(tmp_path / "film.mkv", *picture("320x180", "25", 20), *FAST, "-g", "50")
+    store = Watched(f"file://{tmp_path / 'store'}")
+    await store.put("in/film", path)
+    shared = msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode()
+    attempt = Attempt(
+        uuid7(),
+        1,
+        1,
+        3,
+        uuid7(),
+        None,
+        "film",
+        path.stat().st_size,
+        "in/film",
+        PREFIX,
+        uuid7(),
+        "preview",
+        None,
+        shared,
+    )
+    status = Status(ticked_at=time.monotonic() - 60)
+
+    async def show(_: Preview) -> bool:
+        raise AssertionError("it is not this worker's any more")
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with pytest.raises(Transient):
+        await make_preview(attempt, Workshop(store, tmp_path / "scratch"), folder, status, show)
+    assert store.states == {}
+
+
 async def preview_of(database: Database, job_id: UUID) -> dict[str, object]:
     return next(t for t in await tasks(database, job_id) if t["kind"] == "preview")
+
+
+async def has_thumbnails(database: Database, content_id: UUID) -> bool:
+    """What /play tells the page to ask for: a preview has no sheet of pictures yet."""
+    async with database.transaction(service()) as tx:
+        title = await playback.playable(tx, content_id, None)
+    assert title is not None
+    return title.has_thumbnails
 
 
 async def test_a_film_can_be_played_before_its_ladder_is_there(
@@ -177,6 +339,7 @@ async def test_a_film_can_be_played_before_its_ladder_is_there(
     )
     assert row == {"is_published": True, "is_preview": True, "number": 2, "state": "published", "duration_ms": 20_000}
     assert (await job(database, made.job_id))["state"] == "running"
+    assert not await has_thumbnails(database, made.content_id)
     await work_off(worker, database, made.job_id, "encode", "audio")
     await work_off(worker, database, made.job_id, "stitch")
     assert (await job(database, made.job_id))["state"] == "succeeded"
@@ -184,6 +347,7 @@ async def test_a_film_can_be_played_before_its_ladder_is_there(
         database, "SELECT g.is_preview, g.number FROM contents c JOIN generations g ON g.id = c.generation_id"
     )
     assert row == {"is_preview": False, "number": 1}
+    assert await has_thumbnails(database, made.content_id)
     row = await look(database, "SELECT state::text, store_prefix FROM generations WHERE is_preview")
     assert row["state"] == "retired"
     # Whoever watches it goes on; a day later nobody can, and it is gone.
@@ -231,7 +395,6 @@ async def test_a_preview_that_fails_costs_the_job_nothing(
     worker = Worker(database, objects, tmp_path / "scratch", chunk_s=CHUNK_S)
     await work_off(worker, database, made.job_id, "transcode")
     attempt = await take(database, await preview_of(database, made.job_id))
-    assert attempt.is_last
     async with database.transaction(service()) as tx:
         assert await media_tasks.show_preview(tx, attempt, Preview(20_000, 320, 180, True))
     async with database.transaction(service()) as tx:
@@ -241,6 +404,36 @@ async def test_a_preview_that_fails_costs_the_job_nothing(
     await work_off(worker, database, made.job_id, "encode", "audio")
     await work_off(worker, database, made.job_id, "stitch")
     assert (await job(database, made.job_id))["state"] == "succeeded"
+
+
+async def test_the_next_attempt_is_given_what_players_hold(
+    database: Database, objects: ObjectStore, feature: Path, tmp_path: Path
+) -> None:
+    """Given back or left by a dead worker, even when the ladder was faster: whoever watches the preview sees its end."""
+    made = await submit(database, objects, feature)
+    worker = Worker(database, objects, tmp_path / "scratch", chunk_s=CHUNK_S)
+    await work_off(worker, database, made.job_id, "transcode")
+    unseen = await take(database, await preview_of(database, made.job_id))
+    async with database.transaction(service()) as tx:
+        assert await media_tasks.give_back(tx, unseen, delay_s=0, refund=False)
+    seen = await take(database, await preview_of(database, made.job_id))
+    assert (unseen.resumes, seen.resumes) == (False, False)
+    assert seen.store_prefix != unseen.store_prefix
+    assert (await look(database, "SELECT state::text FROM generations WHERE store_prefix = $1", unseen.store_prefix))[
+        "state"
+    ] == "failed"
+    async with database.transaction(service()) as tx:
+        assert await media_tasks.show_preview(tx, seen, Preview(20_000, 320, 180, True))
+        assert await media_tasks.give_back(tx, seen, delay_s=0, refund=False)
+    assert (await look(database, "SELECT is_published FROM contents"))["is_published"] is True
+    await work_off(worker, database, made.job_id, "encode", "audio")
+    await work_off(worker, database, made.job_id, "stitch")
+    assert (await job(database, made.job_id))["state"] == "succeeded"
+    third = await take(database, await preview_of(database, made.job_id))
+    assert (third.resumes, third.store_prefix, third.earlier_prefixes) == (True, seen.store_prefix, ())
+    assert third.is_last
+    async with database.transaction(service()) as tx:
+        assert await media_tasks.finish_preview(tx, third)
 
 
 async def test_encoding_again_shows_no_preview_over_what_plays(

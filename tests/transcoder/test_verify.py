@@ -19,8 +19,8 @@ from tests.transcoder.sources import FAST, encode_locally, ffmpeg, make, picture
 from transcoder import playlists
 from transcoder.access_units import begins_anew
 from transcoder.assemble import Generation
+from transcoder.boxes import Mp4Error
 from transcoder.check import check_generation
-from transcoder.mp4 import Mp4Error
 from transcoder.package import INIT, package_audio
 from transcoder.publish import publish
 from transcoder.unsound import Rule, Unsound
@@ -142,6 +142,9 @@ CASES = {
     "FRAME-RATE guessed": Case(Rule.RESOLUTION, VIDEO, text(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=24.000")),
     "BANDWIDTH too low": Case(Rule.BANDWIDTH, VIDEO, fields(MASTER, "STREAM-INF", "BANDWIDTH", lambda n: n // 2)),
     "AVERAGE-BANDWIDTH too high": Case(Rule.BANDWIDTH, VIDEO, fields(MASTER, "STREAM-INF", "AVERAGE-BANDWIDTH", lambda n: n * 2)),
+    "a range that is none": Case(Rule.RANGE, VIDEO, text(MASTER, ",FRAME-RATE=", ",VIDEO-RANGE=PQ,FRAME-RATE=")),
+    "no range for ordinary screens": Case(Rule.RANGE, MASTER, lambda f: _colour(f / "video/180p/init.mp4", 16)),
+    "a score for some": Case(Rule.SCORE, MASTER, lambda f: _score_one(f / MASTER)),
     "a group that is not there": Case(Rule.GROUPS, VIDEO, text(MASTER, ',SUBTITLES="text"', ',SUBTITLES="words"')),
     "two defaults": Case(Rule.GROUPS, MASTER, text(MASTER, 'LANGUAGE="de",DEFAULT=NO', 'LANGUAGE="de",DEFAULT=YES')),
     "two of one name": Case(Rule.GROUPS, MASTER, text(MASTER, 'NAME="Deutsch"', 'NAME="English"')),
@@ -164,6 +167,27 @@ def _shorten(segment: Path) -> None:
 def _shorten_range(playlist: Path) -> None:
     whole = playlist.read_text()
     playlist.write_text(re.sub(r"BYTERANGE:(\d+)@", lambda m: f"BYTERANGE:{int(m[1]) - 1}@", whole, count=1))
+
+
+def _colour(init: Path, transfer: int) -> None:
+    """The only picture says that it is PQ: a colour box in place of the pixel aspect and the bit rates behind it."""
+    data = init.read_bytes()
+    at = data.find(b"pasp") - 4
+    size = 16 + int.from_bytes(data[at + 16 : at + 20], "big")
+    told = struct.pack(">4sHHHB", b"nclx", 9, transfer, 9, 0)
+    box = struct.pack(">I4s", 8 + len(told), b"colr") + told
+    filled = box + struct.pack(">I4s", size - len(box), b"free") + bytes(size - len(box) - 8)
+    init.write_bytes(data[:at] + filled + data[at + size :])
+
+
+def _score_one(master: Path) -> None:
+    """A second variant, the same picture again, without the score that the first one gets."""
+    whole = master.read_text()
+    found = re.search(r"#EXT-X-STREAM-INF:[^\n]*\n[^\n]*\n", whole)
+    assert found is not None
+    again = found[0].replace("video/180p/playlist", "video/180p/../180p/playlist")
+    scored = found[0].replace(",FRAME-RATE", ",SCORE=1.0,FRAME-RATE")
+    master.write_text(whole.replace(found[0], scored + again))
 
 
 def _unmake_idr(segment: Path) -> None:
@@ -191,8 +215,8 @@ def test_damage_is_named_by_its_rule_and_rendition(copy: Path, name: str) -> Non
 
 
 def test_every_rule_has_a_case() -> None:
-    """Three more are shown below: they need more than a damaged file."""
-    elsewhere = {Rule.ALIGNMENT, Rule.DECODE, Rule.CHECKSUM}
+    """Four more need more than a damaged file: three are shown below, encryption in test_encrypt.py."""
+    elsewhere = {Rule.ALIGNMENT, Rule.DECODE, Rule.CHECKSUM, Rule.ENCRYPTION}
     assert {case.rule for case in CASES.values()} | elsewhere == set(Rule)
 
 

@@ -20,6 +20,7 @@ import pytest
 from core.database import Database, DatabaseDown, dedicated
 from core.domain import media, media_tasks
 from core.domain.media import NewFile, NewTitle, Submitted
+from core.domain.media_encoding import AS_SET, Encoding
 from core.ids import DEFAULT_TENANT, uuid7
 from core.objects import ObjectStore, StoreDown
 from core.process import start_service
@@ -43,14 +44,14 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return film(tmp_path_factory.mktemp("worker") / "long.mp4", 30, size="640x360")
 
 
-async def submit(database: Database, objects: ObjectStore, path: Path) -> Submitted:
+async def submit(database: Database, objects: ObjectStore, path: Path, encoding: Encoding = AS_SET) -> Submitted:
     data = await asyncio.to_thread(path.read_bytes)
     file_id = uuid7()
     await objects.put(f"uploads/{file_id}", data)
     checksum = f"sha256:{hashlib.sha256(data).hexdigest()}"
     file = NewFile(file_id, path.name, len(data), "video/mp4", checksum, "file", None, f"uploads/{file_id}", None)
     async with database.transaction(service()) as tx:
-        return await media.submit(tx, file, NewTitle("A film"))
+        return await media.submit(tx, file, NewTitle("A film", encoding=encoding))
 
 
 async def look(database: Database, sql: str, *args: object) -> dict[str, object]:

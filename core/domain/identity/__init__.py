@@ -12,7 +12,8 @@ from types import MappingProxyType
 import msgspec
 
 from core.domain.context import EVERY_VERB, READ_ONLY, Command, Context, Handler, Table
-from core.domain.identity import moderation, people
+from core.domain.identity import api_keys, moderation, people
+from core.domain.identity.api_keys import digest
 from core.domain.identity.moderation import open_visit
 from core.domain.identity.providers import ProviderIdentity, find_or_make_person
 from core.domain.identity.sessions import (
@@ -23,6 +24,7 @@ from core.domain.identity.sessions import (
     SESSION_LIFETIME,
     Account,
     Candidate,
+    KeyHolder,
     Login,
     Opened,
     Origin,
@@ -33,9 +35,9 @@ from core.domain.identity.sessions import (
     check_account,
     check_lock,
     check_standing,
-    digest,
     end_sessions,
     find_for_sign_in,
+    find_key_holder,
     find_person,
     find_standing,
     lock_candidate,
@@ -72,6 +74,7 @@ __all__ = [
     "SESSION_LIFETIME",
     "Account",
     "Candidate",
+    "KeyHolder",
     "Login",
     "Opened",
     "Origin",
@@ -93,6 +96,7 @@ __all__ = [
     "digest",
     "end_sessions",
     "find_for_sign_in",
+    "find_key_holder",
     "find_or_make_person",
     "find_person",
     "find_standing",
@@ -135,6 +139,7 @@ TABLES = (
         updatable=_PROFILE,
         writers=_SIGNED_IN,
     ),
+    Table("api_keys", hidden=frozenset({"key_hash", "tenant_id"})),
     Table("sessions", hidden=frozenset({"token_digest"})),
     Table("login_history"),
     Table("online_sessions", hidden=frozenset({"session_id"})),
@@ -174,9 +179,11 @@ STATES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
 # Each beside what it decides: sessions.py, verification.py, providers.py, moderation.py.
 
 # COMMANDS
-COMMANDS: Mapping[str, Command] = MappingProxyType({**people.COMMANDS, **moderation.COMMANDS})
+COMMANDS: Mapping[str, Command] = MappingProxyType({**people.COMMANDS, **api_keys.COMMANDS, **moderation.COMMANDS})
 
 # HANDLERS
-HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType({**people.HANDLERS, **moderation.HANDLERS})
+HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(
+    {**people.HANDLERS, **api_keys.HANDLERS, **moderation.HANDLERS}
+)
 
 CONTEXT = Context("identity", TABLES, STATES, COMMANDS, HANDLERS)

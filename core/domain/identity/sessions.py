@@ -6,7 +6,6 @@ hash, or told which one was verified. What must outlast a refusal (a reuse detec
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,8 @@ from uuid import UUID
 
 from core import errors
 from core.database import Row, Tx
+from core.domain.identity.api_keys import SQL as _KEYS_SQL
+from core.domain.identity.api_keys import ApiKey, digest
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -89,6 +90,17 @@ class Standing:
     """What the person is in the tenant that was asked in; None: no member."""
     is_orphan: bool = False
     """An admin's visit in this person's name, and the admin may no longer make one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """An API key and its person as the database has them now."""
+
+    key: ApiKey
+    role: str
+    account: Account
+    tenant_role: str | None
+    """In the workspace of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,9 +315,14 @@ async def find_standing(tx: Tx, session_id: UUID, user_id: UUID) -> Standing | N
     )
 
 
-def digest(token: str) -> bytes:
-    """What is stored of a secret: 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+async def find_key_holder(tx: Tx, key: str) -> KeyHolder | None:
+    """Whose API key this is; None when there is no such key."""
+    row = await tx.one(_KEYS_SQL["api_key_get"], digest(key))
+    if row is None:
+        return None
+    moments = (row["expires_at"], row["revoked_at"])
+    found = ApiKey(row["id"], row["tenant_id"], row["user_id"], frozenset(row["scopes"]), *moments)
+    return KeyHolder(found, row["role"], _account(row), row["tenant_role"])
 
 
 async def _hand_out(

@@ -12,9 +12,9 @@ import msgspec
 
 from core.domain.context import EVERY_VERB, Command, Context, Handler, Table, Verb
 from core.domain.tenancy import access, invitations, members
-from core.domain.tenancy.members import find_role, find_tenant
+from core.domain.tenancy.members import IN_CHARGE, find_role, find_tenant
 
-__all__ = ["CONTEXT", "find_role", "find_tenant"]
+__all__ = ["CONTEXT", "IN_CHARGE", "find_role", "find_tenant"]
 
 # TABLES
 _ADDED: frozenset[Verb] = frozenset({"read", "insert", "delete"})

@@ -21,7 +21,7 @@ from core.domain.context import Command, Handler
 from core.domain.credentials import canonical_email
 from core.domain.tenancy.access import TenantRole, check_access, decide
 from core.domain.tenancy.members import check_giving, find_role
-from core.errors import ALREADY_MEMBER, BAD_INVITATION, NOT_FOUND, Refusal, bad_field
+from core.errors import ALREADY_MEMBER, BAD_INVITATION, ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Role, Viewer
 
@@ -129,7 +129,7 @@ async def do_invite_member(tx: Tx, viewer: Viewer, asked: InviteMember, now: dat
     async with acting_as_service(tx):
         is_platform = bool(await tx.value(_SQL["inviter_is_platform"], viewer.user_id))
         own_role = await find_role(tx, viewer.user_id) if viewer.user_id else None
-        if refusal := check_giving(own_role, is_platform, asked.role):
+        if refusal := check_giving(own_role, asked.role, is_staff=viewer.is_staff, is_platform=is_platform):
             raise refusal
         person = await tx.one(_SQL["invited_person"], asked.user_id, email)
         if person is None and asked.user_id is not None:
@@ -190,8 +190,9 @@ async def do_revoke_invitation(tx: Tx, viewer: Viewer, asked: RevokeInvitation, 
         raise refusal
     async with acting_as_service(tx):
         row = await tx.one(_SQL["invitation_end"], asked.invitation_id)
-    if row is None:
-        raise Refusal(NOT_FOUND)
+        if row is None:
+            is_there = await tx.value(_SQL["invitation_exists"], asked.invitation_id)
+            raise Refusal(ILLEGAL_MOVE, "It has been answered or taken back.") if is_there else Refusal(NOT_FOUND)
     return Invitation(**dict(row))
 
 

@@ -44,5 +44,9 @@ UPDATE invitations SET status = 'Accepted', accepted_at = $3, user_id = $2 WHERE
 INSERT INTO memberships (user_id, role) VALUES ($1, $2::text::tenant_role);
 
 -- name: invitation_end one
--- No, or taken back.
-UPDATE invitations SET status = 'Revoked' WHERE id = $1 RETURNING id, email, user_id, role::text, status::text, expires_at;
+-- No, or taken back; one that is not open stays as it is.
+UPDATE invitations SET status = 'Revoked' WHERE id = $1 AND status = 'Pending' RETURNING id, email, user_id, role::text, status::text, expires_at;
+
+-- name: invitation_exists value
+-- Whether there is such an invitation, open or not.
+SELECT EXISTS (SELECT FROM invitations WHERE id = $1);

@@ -26,11 +26,14 @@ IN_CHARGE = frozenset({"Admin", "SuperAdmin"})
 # RULES
 
 
-def check_giving(actor_role: str | None, is_platform: bool, role: str) -> Refusal | None:
-    """A SuperAdmin is made, and unmade, by a SuperAdmin or by the installation's administrators."""
-    if role != "SuperAdmin" or is_platform or actor_role == "SuperAdmin":
+def check_giving(actor_role: str | None, role: str, *, is_staff: bool, is_platform: bool) -> Refusal | None:
+    """Nobody makes or unmakes what is above them, whatever else a permission or a policy lets them do.
+
+    A SuperAdmin is the business of SuperAdmins and of the installation's administrators, an Admin that of staff.
+    """
+    if is_platform or actor_role == "SuperAdmin" or role == "Member" or (role == "Admin" and is_staff):
         return None
-    return Refusal(FORBIDDEN, "Only a SuperAdmin of the workspace decides about SuperAdmins.")
+    return Refusal(FORBIDDEN, "You may neither give nor take a role above your own.")
 
 
 def check_staying_led(role: str, becomes: str | None, leaders: int) -> Refusal | None:
@@ -176,7 +179,7 @@ async def _place(tx: Tx, viewer: Viewer, user_id: UUID, becomes: str | None) -> 
             await _is_platform(tx, viewer),
         )
         for role in (place["role"], becomes or "Member"):
-            if refusal := check_giving(actor_role, is_platform, role):
+            if refusal := check_giving(actor_role, role, is_staff=viewer.is_staff, is_platform=is_platform):
                 raise refusal
     return place
 

@@ -26,7 +26,7 @@ async def _run(url: str, *texts: str) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL is there: a machine that stands still for a second must not make a test look away."""
-    monkeypatch.setattr("core.database.ACQUIRE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
     monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
 
 

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from core.database import Database, DatabaseDown, SchemaChanged, Tx, dedicated
+from core.database import Database, DatabaseDown, SchemaChanged, Tx, _Lent, dedicated
 from core.domain.registry import CONTEXTS
 from core.engine.read import prepare
 from core.engine.schema import Schema, SchemaSource
 from core.errors import BAD_QUERY, BAD_VALUE, Refusal
+from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer, service
 from tests.conftest import TestDatabase
@@ -43,14 +44,8 @@ async def narrow(database_urls: TestDatabase) -> AsyncIterator[Database]:
     )
     await admin.close()
     database = await Database.connect(database_urls.app_url, name="test", max_size=1)
-    # The pool's own RESET ALL would hide what a statement leaves behind.
-    database._pool._reset = _leave_as_it_is
     yield database
     await database.close()
-
-
-async def _leave_as_it_is(_: object) -> None:
-    pass
 
 
 async def number(database: Database, viewer: Viewer, sql: str) -> int:
@@ -93,13 +88,13 @@ async def test_the_order_holds_for_every_kind_of_plan(narrow: Database, database
 
 async def test_nothing_of_a_viewer_stays_on_the_connection(narrow: Database) -> None:
     await number(narrow, STAFF, COUNT)
-    async with narrow._connection() as connection:
+    async with _Lent(narrow._connections, narrow._patience) as connection:
         left = [await connection.fetchval("SELECT coalesce(current_setting($1, true), '')", name) for name in SETTINGS]
         assert left == ["", "", ""]
         assert await connection.fetchval(COUNT) == 0
     with pytest.raises(Refusal):
         await narrow.read(STAFF, "SELECT 'x'::text::uuid", ())
-    async with narrow._connection() as connection:
+    async with _Lent(narrow._connections, narrow._patience) as connection:
         assert await connection.fetchval(COUNT) == 0
 
 
@@ -134,7 +129,7 @@ async def test_a_table_that_is_gone_means_the_schema_changed(narrow: Database) -
 
 async def test_a_server_that_goes_away_is_down(narrow: Database, database_urls: TestDatabase) -> None:
     assert await number(narrow, STAFF, COUNT) == 2
-    async with narrow._connection() as connection:
+    async with _Lent(narrow._connections, narrow._patience) as connection:
         pid = connection.get_server_pid()
     admin = await dedicated(database_urls.admin_url)
     # The server ends the sleeper when it looks up: whether that is before or in its sleep is all the same to us.
@@ -183,7 +178,7 @@ async def test_a_line_cut_inside_the_driver_is_a_database_that_is_down(narrow: D
             raise AttributeError("'NoneType' object has no attribute 'bind_execute'")
 
     with pytest.raises(DatabaseDown):
-        await Tx(cast("Any", Cut())).ask("SELECT 1", ())
+        await Tx(cast("Any", Cut()), House()).ask("SELECT 1", ())
     with pytest.raises(DatabaseDown):
         async with narrow.transaction(GUEST) as tx:
             tx.connection.terminate()

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from core import errors
 from core.database import Database
-from core.domain import media, media_tasks
-from core.domain.media_tasks import Split
+from core.domain import media, media_pieces, media_tasks
+from core.domain.media_results import Split
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import Statement
@@ -59,10 +59,10 @@ async def test_every_job_is_listed_with_its_pieces(database: Database, run: Run)
     split = await submit(database, "In pieces")
     attempt = await first_attempt(database, split)
     async with database.transaction(service()) as tx:
-        assert await media_tasks.split(tx, attempt, Split(3, True, "{}"))
+        assert await media_pieces.split(tx, attempt, Split(3, True, "{}"))
     piece = await first_attempt(database, split, "encode")
     async with database.transaction(service()) as tx:
-        assert await media_tasks.finish_piece(tx, piece)
+        assert await media_pieces.finish_piece(tx, piece)
     said = await run()
     assert said.exit_code == 0, said.output
     lines = {line.split()[0]: line for line in said.output.splitlines() if line.strip()}

@@ -46,6 +46,28 @@ async def test_beats_gather_while_one_batch_is_being_stored() -> None:
     await batcher.stop()
 
 
+async def test_a_large_batch_leaves_before_the_last_one_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So there is always one to write answers for; but never more than so many, and a small one waits for company."""
+    monkeypatch.setattr(batcher_module, "LARGE_BATCH", 10)
+    store = Store()
+    batcher = Batcher(store)
+    batcher.start()
+    waiting = [asyncio.create_task(batcher.add([beat()]))]
+    await store.entered.wait()
+    for number in range(batcher_module.MOST_UNDER_WAY + 2):
+        waiting += [asyncio.create_task(batcher.add([beat()])) for _ in range(9)]
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(batcher.add([beat()])))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(store.batches) == min(number + 2, batcher_module.MOST_UNDER_WAY)
+    store.open.set()
+    await asyncio.gather(*waiting)
+    sizes = [len(batch) for batch in store.batches]
+    assert sizes == [1, *[10] * (batcher_module.MOST_UNDER_WAY - 1), 30]
+    await batcher.stop()
+
+
 async def test_full_is_refused_with_a_time_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher_module, "MAX_PENDING", 3)
     store = Store()

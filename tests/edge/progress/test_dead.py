@@ -19,11 +19,11 @@ from edge.cli.__main__ import app
 from edge.local.fault import ServiceFault
 from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
-from edge.progress.beat import Beat
 from edge.progress.dead import DeadLetters
 from edge.progress.drain import Drain
 from edge.progress.fold import Rules
 from edge.progress.partitions import dead_key, stream_key, trials_key
+from edge.progress.stored import StoredBeat
 from edge.progress.stream import GROUP, DrainStream, IntakeStream
 from tests.edge.progress.test_drain import a_beat, a_session, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
@@ -59,8 +59,8 @@ class Picky:
         self.tries = 0
         self.mended = False
 
-    async def __call__(self, database: Database, rules: Rules, beats: list[Beat]) -> int:
-        if not self.mended and any(beat.content_id == self.content for beat in beats):
+    async def __call__(self, database: Database, rules: Rules, beats: list[StoredBeat]) -> int:
+        if not self.mended and any(beat.content_id == str(self.content) for beat in beats):
             self.tries += len({beat.content_id for beat in beats}) == 1
             raise Refusal(RULE_BROKEN, details="on purpose")
         return await write_beats(database, rules, beats)

@@ -7,19 +7,23 @@ import random
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
+from asyncpg import PostgresError
 
 from core.database import Database, DatabaseDown, Row, dedicated
+from core.errors import TIMEOUT, Refusal
 from core.ids import DEFAULT_TENANT, uuid7
 from core.redis_client import Breaker, Redis, connect
 from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
 from edge.progress import write as write_module
 from edge.progress.beat import Beat
-from edge.progress.drain import Drain
+from edge.progress.drain import Appetite, Drain, Held
 from edge.progress.fold import DEFAULT_RULES, Rules
 from edge.progress.partitions import dead_key, stream_key
-from edge.progress.stream import GROUP, DrainStream, IntakeStream
+from edge.progress.stored import StoredBeat
+from edge.progress.stream import GROUP, DrainStream, Entry, IntakeStream
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.waiting import until
@@ -29,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 STREAM, DEAD = stream_key(0), dead_key(0)
 
 
-async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat]) -> int:
+async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat] | Sequence[StoredBeat]) -> int:
     """Writes as the drain does: again, when the machine stood still for so long that PostgreSQL was taken for away."""
 
     async def written() -> int | None:
@@ -234,11 +238,99 @@ async def test_what_cannot_be_read_is_set_aside_with_the_reason_and_holds_up_not
 ) -> None:
     session = await a_session(cast, cast.vera, cast.free_film)
     intake = IntakeStream(redis, Breaker())
-    for poison in (b"\xff not msgpack", b"", b"\x91\x01"):
+    no_id = a_beat(cast, session, 2, 9)
+    packed = msgspec.msgpack.encode([no_id]).replace(
+        str(no_id.content_id).encode(), b"'; DROP TABLE users; -- and some chars"
+    )
+    for poison in (b"\xff not msgpack", b"", b"\x91\x01", packed):
         await redis.xadd(STREAM, {b"b": poison})
     await intake.add([a_beat(cast, session, 1, 9)])
     worker = await drained(database, blocking, redis)
-    assert (worker.buried, (await point(cast))["position_ms"]) == (3, 9_000)
+    assert (worker.buried, (await point(cast))["position_ms"]) == (4, 9_000)
     dead = await redis.xrange(DEAD)
-    assert len(dead) == 3
+    assert len(dead) == 4
     assert all(fields[b"reason"].startswith(b"unreadable") for _, fields in dead)
+
+
+async def test_a_batch_that_takes_too_long_is_cut_smaller_until_it_fits(
+    database: Database, cast: Cast, redis: Redis, blocking: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    async def slow(database: Database, rules: Rules, beats: Sequence[StoredBeat]) -> int:
+        sizes.append(len(beats))
+        if len(beats) > 2:
+            raise Refusal(TIMEOUT)
+        return await write_beats(database, rules, beats)
+
+    monkeypatch.setattr(drain_module, "write_beats", slow)
+    monkeypatch.setattr(drain_module, "MOST_BEATS", 8)
+    monkeypatch.setattr(drain_module, "BACK_OFF_S", 0)
+    session = await a_session(cast, cast.vera, cast.free_film)
+    intake = IntakeStream(redis, Breaker())
+    for n in range(1, 9):
+        await intake.add([a_beat(cast, session, n, n)])
+    worker = await drained(database, blocking, redis)
+    assert (worker.beats, worker.buried) == (8, 0)
+    assert sizes[:2] == [8, 2]
+
+
+async def test_another_persons_session_gives_nothing_away(database: Database, cast: Cast) -> None:
+    """Who names a session that is not theirs moves their own point by what they say themselves."""
+    session = await a_session(cast, cast.vera, cast.free_film)
+    await write_beats(database, DEFAULT_RULES, [a_beat(cast, session, 9, 50, 40)])
+    await write_beats(
+        database,
+        DEFAULT_RULES,
+        [a_beat(cast, session, 10, 55, 5), a_beat(cast, session, 1, 2, 1, user_id=cast.otto)],
+    )
+    found = await rows(cast, "SELECT position_ms, settled_ms FROM watch_progress WHERE user_id = $1", cast.otto)
+    assert [tuple(row) for row in found] == [(2_000, None)]
+
+
+@pytest.mark.parametrize(
+    ("held", "bitten"), [([9], 1), ([3, 3], 2), ([3, 3, 3], 2), ([1] * 9, 8), ([20, 1], 1)], ids=str
+)
+def test_a_transaction_takes_whole_entries_and_at_least_one(
+    held: list[int], bitten: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain_module, "MOST_BEATS", 8)
+    entries = [Held(Entry(b"1-1", b""), [None] * size) for size in held]  # type: ignore[list-item]  # only counted
+    assert Appetite().bite(entries) == bitten
+
+
+def test_appetite_goes_by_what_was_in_entries_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module, "MOST_BEATS", 10_000)
+    appetite = Appetite()
+    assert appetite.entries == drain_module.MOST_ENTRIES
+    appetite.saw([Held(Entry(b"1-1", b""), [None] * 250)])  # type: ignore[list-item]
+    assert appetite.entries == 40
+    appetite.timed_out()
+    assert (appetite.beats, appetite.entries) == (2_500, drain_module.FEWEST_ENTRIES)
+    for _ in range(3):
+        appetite.went_well()
+    assert appetite.beats == 10_000
+
+
+@pytest.mark.rule("streaming-099")
+@pytest.mark.parametrize(("position", "is_refused"), [(0, False), (59, False), (60, False), (61, True), (2**40, True)])
+async def test_a_position_is_refused_exactly_when_it_is_behind_the_end(
+    cast: Cast, position: int, is_refused: bool
+) -> None:
+    connection = await dedicated(cast.admin_url)
+    new = "INSERT INTO watch_progress (tenant_id, user_id, content_id, last_position, duration) VALUES ($1, $2, $3, $4, 60)"
+    moved = "UPDATE watch_progress SET last_position = $1 WHERE user_id = $2"
+    try:
+        await connection.execute(new, DEFAULT_TENANT, cast.otto, cast.free_film, 0)
+        for sql, *args in (
+            (new, DEFAULT_TENANT, cast.vera, cast.free_film, position),
+            (moved, position, cast.otto),
+        ):
+            said = None
+            try:
+                await connection.execute(sql, *args)
+            except PostgresError as error:
+                said = getattr(error, "constraint_name", None)
+            assert said == ("watch_progress__within_duration" if is_refused else None)
+    finally:
+        await connection.close()

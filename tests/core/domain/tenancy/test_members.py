@@ -140,14 +140,18 @@ async def test_a_workspace_keeps_somebody_in_charge(town: Town) -> None:
 
 
 def test_superadmins_are_made_by_their_like() -> None:
-    for actor, is_platform, role, may in (
-        ("Admin", False, "SuperAdmin", False),
-        (None, False, "SuperAdmin", False),
-        ("SuperAdmin", False, "SuperAdmin", True),
-        (None, True, "SuperAdmin", True),
-        ("Admin", False, "Admin", True),
+    for actor, is_staff, is_platform, role, may in (
+        ("Admin", True, False, "SuperAdmin", False),
+        (None, False, False, "SuperAdmin", False),
+        ("SuperAdmin", True, False, "SuperAdmin", True),
+        (None, True, True, "SuperAdmin", True),
+        ("Admin", True, False, "Admin", True),
+        (None, True, False, "Admin", True),
+        ("Member", False, False, "Admin", False),
+        (None, False, False, "Admin", False),
+        ("Member", False, False, "Member", True),
     ):
-        assert (check_giving(actor, is_platform, role) is None) is may
+        assert (check_giving(actor, role, is_staff=is_staff, is_platform=is_platform) is None) is may
     for role, becomes, leaders, may in (
         ("Admin", "Member", 1, False),
         ("SuperAdmin", None, 1, False),

@@ -59,6 +59,7 @@ const STAGES: Record<string, string> = {
   waiting: 'Waiting for a free worker',
   probe: 'Looking at the file',
   probing: 'Looking at the file',
+  measuring: 'Measuring the picture',
   split: 'Cutting into pieces',
   transcode: 'Encoding',
   encode: 'Encoding',

@@ -1,0 +1,126 @@
+"""Builds the filters and outputs of the pictures: one time line, one branch for each dynamic range, one encoder a rung. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import ffmpeg
+
+from transcoder.codecs import TRANSFERS, encoder_options
+from transcoder.ladder import Chunk, Grid, Plan, Rung
+from transcoder.luminance import svt_parameters, x265_parameters
+from transcoder.source import VideoTrack
+
+_HDR_FORMAT = "yuv420p10le"
+_SDR_FORMAT = "yuv420p"
+
+
+def video_file(folder: Path, rung: Rung) -> Path:
+    """Where the encoder writes a rung, as one fragmented MP4."""
+    return folder / f"video-{rung.name}.mp4"
+
+
+def video_outputs(
+    film: Any,
+    video: VideoTrack,
+    plan: Plan,
+    folder: Path,
+    chunk: Chunk,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Any]:
+    """Every rung of the plan over the frames of `chunk`; `options` are added to each encoder's."""
+    assert plan.grid is not None
+    picture = on_the_grid(shaped(film, video, plan.rungs[0]), plan.grid, chunk)
+    branches = _by_range(picture, video, plan)
+    return [
+        _rung_output(branches[rung], rung, video, plan.grid.gop, video_file(folder, rung), options)
+        for rung in plan.rungs
+    ]
+
+
+def shaped(film: Any, video: VideoTrack, rung: Rung) -> Any:
+    """The picture without combing, in the size of `rung`."""
+    picture = film[str(video.index)]
+    if video.is_interlaced:
+        picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
+    # Early: a size that changes in the middle of a film ends here, and everything after has less to do.
+    return picture.filter("scale", rung.width, rung.height)
+
+
+def on_the_grid(picture: Any, grid: Grid, chunk: Chunk) -> Any:
+    """A constant rate on a grid that starts at zero, cut to `chunk`; the last picture stands until the sound ends."""
+    return (
+        picture.filter("fps", fps=_ratio(grid.rate), start_time=_ratio(chunk.first / grid.rate))
+        .filter("tpad", stop=-1, stop_mode="clone")
+        .filter("trim", end_frame=chunk.frames)
+        .filter("setpts", "PTS-STARTPTS")
+    )
+
+
+def to_sdr(picture: Any, video: VideoTrack) -> Any:
+    """PQ or HLG to BT.709: untouched, HDR looks washed out on every other screen. Anything else is left as it is."""
+    if not video.is_hdr:
+        return picture
+    return (
+        _stated(picture, video)
+        .filter("zscale", t="linear", npl=100)
+        .filter("format", "gbrpf32le")
+        .filter("zscale", p="bt709")
+        .filter("tonemap", tonemap="hable", desat=0)
+        .filter("zscale", t="bt709", m="bt709", r="tv")
+        .filter("format", _SDR_FORMAT)
+    )
+
+
+def _stated(picture: Any, video: VideoTrack) -> Any:
+    """Says what a source leaves unsaid: without primaries and a matrix there is no way from one range to another."""
+    if video.is_tagged:
+        return picture
+    transfer = TRANSFERS[video.transfer][1]
+    return picture.filter("setparams", color_primaries="bt2020", color_trc=transfer, colorspace="bt2020nc")
+
+
+def _by_range(picture: Any, video: VideoTrack, plan: Plan) -> dict[Rung, Any]:
+    """A branch for each rung. The mapping down to SDR is the dearest filter, and is done once for all that want it."""
+    kept = [rung for rung in plan.rungs if rung.range != "sdr"]
+    mapped = [rung for rung in plan.rungs if rung.range == "sdr"]
+    if not kept:
+        return _branches(to_sdr(picture, video), mapped)
+    ways = picture.filter_multi_output("split", 2)
+    transfer = TRANSFERS[video.transfer][1]
+    high = (
+        _stated(ways[1], video)
+        .filter("zscale", p="bt2020", t=transfer, m="bt2020nc", r="tv")
+        .filter("format", _HDR_FORMAT)
+    )
+    return {**_branches(to_sdr(ways[0], video), mapped), **_branches(high, kept)}
+
+
+def _branches(picture: Any, rungs: list[Rung]) -> dict[Rung, Any]:
+    split = picture.filter_multi_output("split", len(rungs))
+    return {rung: split[number] for number, rung in enumerate(rungs)}
+
+
+def _rung_output(branch: Any, rung: Rung, video: VideoTrack, gop: int, target: Path, options: Mapping[str, Any]) -> Any:
+    hdr = _hdr_parameters(rung, video)
+    scaled = branch.filter("scale", rung.width, rung.height).filter("setsar", 1)
+    scaled = scaled.filter("format", _SDR_FORMAT if hdr is None else _HDR_FORMAT)
+    encoding = encoder_options(rung.codec, crf=rung.crf, max_bps=rung.max_bps, gop=gop, lines=rung.lines, hdr=hdr)
+    return ffmpeg.output(scaled, str(target), **{**encoding, **options})
+
+
+def _hdr_parameters(rung: Rung, video: VideoTrack) -> str | None:
+    """HLG carries no absolute luminance: HDR10's metadata and its rate control are PQ's."""
+    if rung.range == "sdr":
+        return None
+    if rung.range == "hlg":
+        return ""
+    return ":hdr10-opt=1" + x265_parameters(video) if rung.codec == "hevc" else svt_parameters(video)
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"

@@ -37,7 +37,6 @@ from edge.api.health import HealthFace
 from edge.api.hot import HotReads
 from edge.api.media import MediaFace
 from edge.api.mine import MineFace
-from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
 from edge.api.oidc import Providers
 from edge.api.partial import Partials
 from edge.api.passwords import Passwords
@@ -68,6 +67,7 @@ from edge.progress.intake import Intake
 from edge.progress.newest import NewestPositions
 from edge.progress.stream import IntakeStream
 from edge.progress.write import write_beats
+from edge.pulse import Pulse
 from edge.tokens.checking import Checks
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
@@ -79,7 +79,6 @@ log = structlog.get_logger(__name__)
 VERSION = "0.1.0"
 CHANNEL = "penstock_changed"
 POOL_SIZE = 8
-PULSE_S = 1.0
 SWEEP_S = 3600
 
 
@@ -110,12 +109,16 @@ class Edge:
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
     door: Door = field(init=False)
+    pulse: Pulse = field(init=False)
     error_log: ErrorLog = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.door = Door(self.shedding, self.leaving.begun.is_set)
+        self.pulse = Pulse(
+            self.cache, self.sessions, self.learned, self.beat_lane, self.wholes, self.door, self.breaker, self.database
+        )
         self.error_log = ErrorLog(self.database)
 
     @property
@@ -142,7 +145,7 @@ class Edge:
     async def _start(self, app: web.Application) -> None:
         self.batcher.start()
         self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
-        self._spawn(self._pulse())
+        self._spawn(self.pulse.run())
         self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
@@ -158,8 +161,7 @@ class Edge:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         with suppress(DatabaseDown, Refusal):
             await self.callers.api_keys.uses.flush()
-        self._count_lane()
-        self.door.count()
+        self.pulse.count()
         self.passwords.close()
         if self.stripe is not None:
             await self.stripe.close()
@@ -193,42 +195,6 @@ class Edge:
         self.callers.api_keys.forget_all()
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
-
-    async def _pulse(self) -> None:
-        """Once a second: how late the loop is, and the gauges."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + PULSE_S
-            await asyncio.sleep(PULSE_S)
-            LOOP_LAG.set(max(0.0, loop.time() - due))
-            CACHE.set(self.cache.size_bytes)
-            for kind, count in (("hit", self.cache.hits), ("miss", self.cache.misses), ("joined", self.cache.joined)):
-                CACHE_EVENTS.labels(kind).set(count)
-            SESSIONS.set(len(self.sessions))
-            self._count_lane()
-            self.door.count()
-            BREAKER_OPEN.labels("redis").set(self.breaker.is_open)
-            BREAKER_OPEN.labels("database").set(self.database.is_away)
-
-    def _count_lane(self) -> None:
-        """Adds what the fast lane served since the last pulse: counted there in plain integers, in batches here."""
-        self.learned.settle()
-        for suffix, sent in self.learned.sent.items():
-            if sent.answers:
-                REQUESTS.labels("hls", "GET", "200").inc(sent.answers)
-                LANE.labels(suffix).inc(sent.answers)
-                MEDIA_BYTES.labels(suffix).inc(sent.body_bytes)
-                sent.answers = sent.body_bytes = 0
-        beats = self.beat_lane
-        if beats.posts:
-            REQUESTS.labels("progress", "POST", "204").inc(beats.posts)
-            LANE.labels("progress").inc(beats.posts)
-            BEATS.labels("taken").inc(beats.taken)
-            beats.posts = beats.taken = 0
-        if whole := self.wholes.sent.answers:
-            REQUESTS.labels("rest", "GET", "200").inc(whole)
-            LANE.labels("rest").inc(whole)
-            self.wholes.sent.answers = self.wholes.sent.body_bytes = 0
 
     async def _sweep(self) -> None:
         while True:

@@ -111,7 +111,7 @@ _traffic = Traffic(cap=100)
 
 @pytest.fixture
 async def talk(house: House) -> AsyncIterator[Talk]:
-    for task in [task for task in house.edge.tasks if task.get_coro().__qualname__.endswith("_pulse")]:  # type: ignore[union-attr]
+    for task in [task for task in house.edge.tasks if task.get_coro().__qualname__.endswith("Pulse.run")]:  # type: ignore[union-attr]
         task.cancel()
     runner = house.client.server.runner
     assert runner is not None

@@ -33,7 +33,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def role_in(tenant_id: UUID, platform_role: str, tenant_role: str | None) -> Role:
+def role_in(tenant_id: UUID, platform_role: str | None, tenant_role: str | None) -> Role:
     """What somebody with an account acts as in a workspace; `tenant_role` is of that very one. Raises Refusal NOT_A_MEMBER.
 
     The default workspace is everybody's who has an account, so a single-tenant installation needs no memberships.

@@ -127,6 +127,46 @@ async def test_what_is_for_administrators_is_refused_to_a_member(town: Town) -> 
     assert len(await town.see(STAFF, "/memberships")) == 3
 
 
+async def test_who_may_invite_and_appoint_gives_nothing_above_their_own(town: Town) -> None:
+    """Mara is a Member whom policies allow what Admins do."""
+    await join(town, MARA, "Member")
+    await join(town, NOA, "Admin")
+    for resource, action in (("invitations", "create"), ("memberships", "update"), ("memberships", "delete")):
+        allow = {"effect": "allow", "resource_type": resource, "action": action, "roles": ["Member"]}
+        await town.do(STAFF, "set_access_policy", name=f"{resource} {action}", definition=allow)
+    for role in ("Admin", "SuperAdmin"):
+        assert await town.refused(MARA, "invite_member", email="zoe@example.com", role=role) == "PS304"
+        assert await town.refused(MARA, "set_member_role", user_id=str(MARA.user_id), role=role) == "PS304"
+    assert await town.refused(MARA, "set_member_role", user_id=str(NOA.user_id), role="Member") == "PS304"
+    assert await town.refused(MARA, "remove_member", user_id=str(NOA.user_id)) == "PS304"
+    assert (await town.do(MARA, "invite_member", email="zoe@example.com"))["role"] == "Member"
+    for table, values in (
+        ("resource_ownership", {"resource_type": "memberships", "resource_id": str(MARA.user_id), "owner_id": str(MARA.user_id)}),
+        ("user_roles", {"user_id": str(MARA.user_id), "role_id": str(MARA.user_id)}),
+    ):  # fmt: skip
+        assert await town.cannot_add(MARA, table, **values) == 403
+
+
+async def test_an_invitation_leads_into_its_own_workspace_and_no_other(town: Town) -> None:
+    made = await town.do(SERVICE, "create_workspace", name="Branch", slug="branch")
+    there = Viewer(UUID(made["id"]), STAFF.user_id, "staff")
+    invited = await town.do(there, "invite_member", email="mara@example.com", role="Admin")
+    rows = await town.sql("SELECT payload -> 'variables' ->> 'token' AS token FROM outbox WHERE topic = 'mail.wanted'")
+    assert rows == [], "the mail is the branch's"
+    async with town.shop.database.transaction(service(there.tenant_id)) as tx:
+        token = await tx.connection.fetchval(
+            "SELECT payload -> 'variables' ->> 'token' FROM outbox WHERE payload ->> 'template' = 'invitation'"
+        )
+    assert await town.refused(STAFF, "revoke_invitation", invitation_id=invited["id"]) == "PS105"
+    elsewhere = f"{DEFAULT_TENANT.hex}.{token.partition('.')[2]}"
+    assert await town.refused(MARA, "accept_invitation", token=elsewhere) == "PS572"
+    said = await town.do(MARA, "accept_invitation", token=token)
+    assert said == {"tenant_id": made["id"], "role": "Admin", "status": "Accepted"}
+    assert await town.sql("SELECT FROM memberships") == []
+    member = Viewer(there.tenant_id, MARA.user_id, "authenticated")
+    assert [row["role"] for row in await town.see(member, "/memberships")] == ["Admin"]
+
+
 async def test_a_workspace_keeps_somebody_in_charge(town: Town) -> None:
     await join(town, STAFF, "SuperAdmin")
     await join(town, MARA, "Member")

@@ -49,6 +49,7 @@ from edge.api.rpc import RpcFace
 from edge.api.shedding import Shedding
 from edge.api.site import SiteFace
 from edge.api.stripe_gateway import StripeGateway
+from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
 from edge.api.upload import UploadFace
 from edge.content_keys import ContentKeys
@@ -232,13 +233,14 @@ async def open_edge(settings: Settings) -> Edge:
     objects = ObjectStore(settings.store_url)
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
-    gate = Gate(access_keys, DatabaseSessions(database))
+    tenants = Tenants(database)
+    gate = Gate(access_keys, DatabaseSessions(database), tenants=tenants)
     rates = Rates(
         {"user": settings.rate_per_user, "key": settings.rate_per_key, "address": settings.rate_per_address},
         redis,
         breaker,
     )
-    callers = Callers(gate, ApiKeys(database, KeyUses(database)), rates)
+    callers = Callers(gate, ApiKeys(database, KeyUses(database), tenants), rates)
     passwords = Passwords()
     leases = Leases(redis, breaker)
     entitlements = Entitlements(asker(database), redis, breaker)

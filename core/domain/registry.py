@@ -13,6 +13,7 @@ from core.domain import (
     platform,
     playback,
     podcasts,
+    tenancy,
 )
 from core.domain.context import Context
 
@@ -27,4 +28,5 @@ CONTEXTS: tuple[Context, ...] = (
     community.CONTEXT,
     advertising.CONTEXT,
     podcasts.CONTEXT,
+    tenancy.CONTEXT,
 )

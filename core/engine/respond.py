@@ -23,7 +23,7 @@ CONTENT_TYPES: Mapping[Format, str] = {
 # A row depends on who asks: only the asker's own cache may keep it, and asks again each time.
 _CACHING = {
     "Cache-Control": "private, no-cache",
-    "Vary": "Authorization, apikey, Accept, Accept-Encoding, Prefer, Range",
+    "Vary": "Authorization, apikey, X-Penstock-Tenant, Accept, Accept-Encoding, Prefer, Range",
 }
 
 

@@ -129,7 +129,6 @@ CREATE INDEX refresh_tokens_parent_id_idx ON refresh_tokens (parent_id);
 COMMENT ON TABLE refresh_tokens IS 'Each is used once; presenting a used one again ends its session.';
 
 SELECT protect_table(t) FROM unnest(ARRAY['users', 'user_profiles', 'accounts', 'sessions', 'refresh_tokens']::regclass[]) AS t;
-CREATE POLICY users_read ON users FOR SELECT USING (id = (SELECT app_user_id()) OR (SELECT app_is_staff()));
 CREATE POLICY users_write ON users FOR ALL USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
 CREATE POLICY user_profiles_read ON user_profiles FOR SELECT
     USING (user_id = (SELECT app_user_id()) OR (SELECT app_role()) IN ('authenticated', 'staff', 'service_role'));

@@ -15,6 +15,12 @@ CREATE TABLE memberships (
 COMMENT ON TABLE memberships IS 'Places a person in a tenant; Admin and SuperAdmin act there as staff.';
 SELECT admit('memberships', 'user_id = @user OR @staff', '@staff');
 
+-- Accounts are the installation's: the staff of the default workspace see all of them, that of any other its members alone.
+CREATE POLICY users_read ON users FOR SELECT USING (
+    id = (SELECT app_user_id()) OR (SELECT app_is_service())
+    OR ((SELECT app_is_staff()) AND ((SELECT app_tenant_id()) = '00000000-0000-7000-8000-000000000001'
+                                     OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id))));
+
 CREATE TABLE invitations (
     id           uuid PRIMARY KEY DEFAULT uuid7(),
     tenant_id    uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,

@@ -23,14 +23,14 @@ from core.database import Database, DatabaseDown
 from core.domain.identity import Standing, check_standing, find_standing
 from core.errors import BAD_ACCESS_TOKEN, SIGN_IN_NEEDED, TIMEOUT, UNAVAILABLE, Refusal
 from core.ids import DEFAULT_TENANT
-from core.viewer import GUEST, Role, Viewer, service
+from core.viewer import GUEST, Viewer, service
 from edge.api.access_keys import LEEWAY_S, LIFETIME, Access, AccessKeys
+from edge.api.tenants import HEADER, STAFF_ROLES, Tenants, role_in
 
 __all__ = ["Access", "AccessKeys", "DatabaseSessions", "Gate", "Sessions", "SignedIn"]
 
 log = structlog.get_logger(__name__)
 
-STAFF_ROLES = frozenset({"admin", "super_admin"})
 REMEMBERED_SESSIONS = 50_000
 RECHECK_AFTER_S = 30.0
 """The oldest standing that is believed without an announcement; the net below the announcements."""
@@ -101,11 +101,13 @@ class Gate:
         access_keys: AccessKeys,
         sessions: Sessions,
         *,
+        tenants: Tenants | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = access_keys
         self._sessions = sessions
+        self._tenants = tenants
         self._clock = clock
         self._monotonic = monotonic
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
@@ -115,42 +117,55 @@ class Gate:
         self._away_until_s = 0.0
 
     async def viewer(self, request: web.BaseRequest) -> Viewer:
-        """Who `request` comes from. Raises Refusal BAD_ACCESS_TOKEN, ACCESS_TOKEN_EXPIRED, BANNED."""
+        """Who `request` comes from, and for which workspace.
+
+        Raises Refusal BAD_ACCESS_TOKEN, ACCESS_TOKEN_EXPIRED, BANNED, UNKNOWN_TENANT, NOT_A_MEMBER.
+        """
         access = self._presented(request)
+        tenant_id = await self._tenant(request)
         if access is None or access.role == "anon":
-            return GUEST
+            return GUEST if tenant_id == DEFAULT_TENANT else Viewer(tenant_id, None, "anon")
         if access.role == "service_role":
-            return service()
-        return (await self._admit(access)).viewer
+            return service(tenant_id)
+        return (await self._admit(access, tenant_id)).viewer
 
     async def require_user(self, request: web.BaseRequest) -> SignedIn:
         """The person `request` comes from. Raises as `viewer`, and SIGN_IN_NEEDED for a guest or the service key."""
         access = self._presented(request)
         if access is None or access.role != "authenticated":
             raise Refusal(SIGN_IN_NEEDED)
-        return await self._admit(access)
+        return await self._admit(access, await self._tenant(request))
+
+    async def require_account(self, request: web.BaseRequest) -> SignedIn:
+        """The same for what is about the account itself, which belongs to no workspace: none is looked at."""
+        access = self._presented(request)
+        if access is None or access.role != "authenticated":
+            raise Refusal(SIGN_IN_NEEDED)
+        return await self._admit(access, DEFAULT_TENANT)
 
     async def admit_token(self, token: str) -> SignedIn:
         """The same for an access token that came by another way than the header."""
         access = self._keys.verify(token, self._clock())
         if access.role != "authenticated":
             raise Refusal(SIGN_IN_NEEDED)
-        return await self._admit(access)
+        return await self._admit(access, DEFAULT_TENANT)
 
     def note_change(self, payload: Mapping[str, object]) -> None:
         """Takes one announcement of db/schema/announce.sql; those that are not about people or sessions do nothing."""
         source = payload.get("t")
-        if source not in ("users", "sessions"):
+        if source not in ("users", "sessions", "memberships"):
             return
         if payload.get("all"):
             self.forget_all()
             return
-        subject = payload.get("u" if source == "users" else "s")
+        subject = payload.get("s" if source == "sessions" else "u")
         try:
             subject_id = UUID(str(subject))
         except ValueError:
             log.warning("announcement_not_understood", source=source)
             return
+        if source == "memberships" and self._tenants is not None:
+            self._tenants.note_change(subject_id)
         self._doubted[subject_id] = self._monotonic()
         self._doubted.move_to_end(subject_id)
         if len(self._doubted) > REMEMBERED_SESSIONS:
@@ -169,6 +184,14 @@ class Gate:
         for known in self._known.values():
             known.sure = False
         self._reading.clear()
+        if self._tenants is not None:
+            self._tenants.forget_roles()
+
+    async def _tenant(self, request: web.BaseRequest) -> UUID:
+        # Nearly every request: not even a coroutine is made for it.
+        if self._tenants is None or HEADER not in request.headers:
+            return DEFAULT_TENANT
+        return await self._tenants.of(request)
 
     def _presented(self, request: web.BaseRequest) -> Access | None:
         credentials = request.headers.getall(hdrs.AUTHORIZATION, [])
@@ -187,21 +210,26 @@ class Gate:
             raise Refusal(BAD_ACCESS_TOKEN, "Exactly one `Authorization: Bearer <access token>` is taken.")
         return self._keys.verify(token.strip(), now)
 
-    async def _admit(self, access: Access) -> SignedIn:
+    async def _admit(self, access: Access, tenant_id: UUID) -> SignedIn:
         assert access.user_id is not None
         assert access.session_id is not None
         known: _Known | None = self._known.get(access.session_id)
         if known is None or known.user_id != access.user_id or not self._is_fresh(known):
             known = await self._look_up(access.session_id, access.user_id)
-        platform_role = access.platform_role
+        platform_role, tenant_role = access.platform_role, None
         if known is not None:
             refusal = check_standing(known.standing, self._clock())
             if refusal:
                 raise refusal
             assert known.standing is not None
-            platform_role = known.standing.role
-        role: Role = "staff" if platform_role in STAFF_ROLES else "authenticated"
-        return SignedIn(Viewer(DEFAULT_TENANT, access.user_id, role), access.user_id, access.session_id, access)
+            platform_role, tenant_role = known.standing.role, known.standing.tenant_role
+        if tenant_id != DEFAULT_TENANT:
+            # What was read with the session is of the default workspace and counts for no other.
+            tenant_role = None
+            if self._tenants is not None and platform_role not in STAFF_ROLES:
+                tenant_role = await self._tenants.role(tenant_id, access.user_id)
+        role = role_in(tenant_id, platform_role, tenant_role)
+        return SignedIn(Viewer(tenant_id, access.user_id, role), access.user_id, access.session_id, access)
 
     async def _look_up(self, session_id: UUID, user_id: UUID) -> _Known | None:
         """What is known of the session; None when PostgreSQL is away and nothing speaks against it."""

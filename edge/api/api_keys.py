@@ -23,9 +23,10 @@ from core.database import Database, DatabaseDown
 from core.domain.identity import KeyHolder, check_account, find_key_holder
 from core.domain.identity.api_keys import MARK, Use, check_key, write_uses
 from core.errors import BAD_ACCESS_TOKEN, Refusal
-from core.viewer import Role, Viewer, service
-from edge.api.access import RECHECK_AFTER_S, STAFF_ROLES
+from core.viewer import Viewer, service
+from edge.api.access import RECHECK_AFTER_S
 from edge.api.observe import ANSWERED
+from edge.api.tenants import Tenants, role_in
 
 log = structlog.get_logger(__name__)
 
@@ -101,19 +102,21 @@ class ApiKeys:
 
     database: Database
     uses: KeyUses
+    tenants: Tenants
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict)
     _changes: int = 0
 
     async def viewer(self, request: web.Request, key: str) -> tuple[Viewer, UUID]:
-        """Who acts by `key`, and the key's id. Raises Refusal BAD_ACCESS_TOKEN, ACCESS_TOKEN_EXPIRED, BANNED; DatabaseDown.
+        """Who acts by `key`, and the key's id. A key is good in the workspace it was made in, and is unknown in any other.
 
+        Raises Refusal BAD_ACCESS_TOKEN, ACCESS_TOKEN_EXPIRED, BANNED, UNKNOWN_TENANT, NOT_A_MEMBER; DatabaseDown.
         From here on the request is a use of the key, whatever its answer will be.
         """
         if len(key) > LONGEST_KEY_CHARS or len(request.headers.getall(hdrs.AUTHORIZATION, [])) > 1:
             raise Refusal(BAD_ACCESS_TOKEN)
-        holder = await self._find(key)
+        holder = await self._find(key, await self.tenants.of(request))
         if holder is not None:
             self._note_use(request, holder)
         refusal = check_key(holder.key if holder else None, self.clock())
@@ -122,15 +125,17 @@ class ApiKeys:
         if refusal is not None or holder is None:
             raise refusal or Refusal(BAD_ACCESS_TOKEN)
         found = holder.key
-        role: Role = "staff" if holder.role in STAFF_ROLES else "authenticated"
+        role = role_in(found.tenant_id, holder.role, holder.tenant_role)
         return Viewer(found.tenant_id, found.user_id, role, found.scopes), found.id
 
-    async def _find(self, key: str) -> KeyHolder | None:
+    async def _find(self, key: str, tenant_id: UUID) -> KeyHolder | None:
         known = self._known.get(key)
+        if known is not None and known.holder.key.tenant_id != tenant_id:
+            return None
         if known is not None and self.monotonic() - known.read_s < RECHECK_AFTER_S:
             return known.holder
         changes, read_s = self._changes, self.monotonic()
-        async with self.database.transaction(service()) as tx:
+        async with self.database.transaction(service(tenant_id)) as tx:
             holder = await find_key_holder(tx, key)
         # What was announced during the reading may not be in it: it serves this one request and is forgotten.
         if holder is not None and changes == self._changes:
@@ -152,7 +157,7 @@ class ApiKeys:
 
     def note_change(self, payload: Mapping[str, object]) -> None:
         """One announcement of db/schema/announce.sql."""
-        if payload.get("t") not in ("api_keys", "users"):
+        if payload.get("t") not in ("api_keys", "users", "memberships"):
             return
         self._changes += 1
         person = str(payload.get("u"))

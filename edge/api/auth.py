@@ -203,7 +203,7 @@ class _Door:
 
     async def user(self, request: web.Request) -> web.Response:
         """The person who asks."""
-        signed_in = await self.desk.gate.require_user(request)
+        signed_in = await self.desk.gate.require_account(request)
         async with self.desk.database.transaction(service()) as tx:
             person = await identity.find_person(tx, signed_in.user_id)
         return answer(user_json(still_there(person)))
@@ -212,7 +212,7 @@ class _Door:
         """Another name, address or password. An address is changed when the mail to it has been answered; a new password ends
         every other session.
         """
-        signed_in = await self.desk.gate.require_user(request)
+        signed_in = await self.desk.gate.require_account(request)
         body = await read_body(request, UserBody)
         name = clean_name(body.data.name) if body.data and body.data.name is not None else None
         email = canonical_email(body.email) if body.email is not None else None
@@ -263,7 +263,7 @@ class _Door:
 
     async def sign_out(self, request: web.Request) -> web.Response:
         """Ends this session, the others or all."""
-        signed_in = await self.desk.gate.require_user(request)
+        signed_in = await self.desk.gate.require_account(request)
         asked = request.query.getall("scope", ["global"])
         scope = next((scope for scope in get_args(identity.Scope) if asked == [scope]), None)
         if scope is None:

@@ -27,7 +27,7 @@ class AdminDoor:
 
     async def impersonate(self, request: web.Request) -> web.Response:
         """A session of half an hour in somebody's name, for a reason that is kept. It says whose hands it is in."""
-        signed_in = await self.desk.gate.require_user(request)
+        signed_in = await self.desk.gate.require_account(request)
         refuse_visitor(signed_in)
         subject_id = parse_id(request.match_info["user_id"], "user_id")
         body = await read_body(request, VisitBody)

@@ -1,6 +1,7 @@
 """Who asks `/rest/v1` and `/rpc`, by whatever they show, and whether they have asked too much of late.
 
-Joins the gate, the API keys and the rates. A text that proves nothing is counted against the address it came from.
+Joins the gate, the API keys and the rates. A text that proves nothing, and a
+workspace that is not to be had, are counted against the address they came from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import cast
 
 from aiohttp import web
 
-from core.errors import Refusal
+from core.errors import NOT_A_MEMBER, UNKNOWN_TENANT, Refusal
 from core.viewer import Viewer
 from edge.api.access import Gate
 from edge.api.api_keys import ApiKeys, key_of
@@ -40,7 +41,7 @@ class Callers:
                 return viewer
             viewer = await self.gate.viewer(request)
         except Refusal as refusal:
-            if refusal.code.status == 401:
+            if refusal.code.status == 401 or refusal.code in (UNKNOWN_TENANT, NOT_A_MEMBER):
                 await self._count_address(request)
             raise
         if viewer.user_id is not None:

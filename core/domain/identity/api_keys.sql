@@ -10,9 +10,10 @@ RETURNING id;
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING id, revoked_at;
 
 -- name: api_key_get one
--- A key by its digest, with what decides whether its owner is welcome.
+-- A key of the present tenant by its digest, with what decides whether its owner is welcome and what they are there.
 SELECT k.id, k.tenant_id, k.user_id, k.scopes, k.expires_at, k.revoked_at,
-       u.role::text, u.status::text, u.banned, u.ban_expires, u.ban_reason
+       u.role::text, u.status::text, u.banned, u.ban_expires, u.ban_reason, must_verify(u) AS must_verify,
+       (SELECT m.role::text FROM memberships m WHERE m.user_id = k.user_id) AS tenant_role
 FROM api_keys k JOIN users u ON u.id = k.user_id
 WHERE k.key_hash = $1;
 

@@ -99,6 +99,8 @@ class KeyHolder:
     key: ApiKey
     role: str
     account: Account
+    tenant_role: str | None
+    """In the workspace of the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +322,7 @@ async def find_key_holder(tx: Tx, key: str) -> KeyHolder | None:
         return None
     moments = (row["expires_at"], row["revoked_at"])
     found = ApiKey(row["id"], row["tenant_id"], row["user_id"], frozenset(row["scopes"]), *moments)
-    return KeyHolder(found, row["role"], _account(row))
+    return KeyHolder(found, row["role"], _account(row), row["tenant_role"])
 
 
 async def _hand_out(

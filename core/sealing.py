@@ -7,7 +7,6 @@ sealed text that is moved to another row opens nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 from secrets import token_bytes
 
 from cryptography.exceptions import InvalidTag
@@ -58,7 +57,7 @@ class Sealer:
         key_id, _, text = sealed.partition(".")
         try:
             body = base64.b64decode(text, altchars=b"-_", validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise Unsealable("it is damaged") from error
         return unseal(self._ring, key_id, body, bound_to).decode()
 

@@ -137,7 +137,7 @@ class Penstock:
             self.process.kill()
             self.process.wait(5)
             raise AssertionError(f"did not end within {STOP_S} s:\n{self.stderr[-3000:]}") from None
-        _, alive = psutil.wait_procs(family, timeout=5)
+        _, alive = psutil.wait_procs(family, timeout=60)
         left = [" ".join(process.cmdline())[:120] for process in alive if process.status() != psutil.STATUS_ZOMBIE]
         for process in alive:
             process.kill()

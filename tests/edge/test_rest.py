@@ -432,14 +432,14 @@ async def test_head_has_the_headers_of_get_and_no_body(shop: Shop) -> None:
 async def test_the_root_lists_the_tables(shop: Shop) -> None:
     tables = {table["name"]: table for table in (await shop.rows("/"))["tables"]}
     assert {"contents", "genres", "user_library", "user_profiles", "transcode_jobs", "watch_progress"} <= tables.keys()
-    assert not {"users", "accounts", "sessions", "streaming_tokens"} & tables.keys()
+    assert not {"accounts", "verifications", "refresh_tokens", "streaming_tokens"} & tables.keys()
     assert "secret" not in {column["name"] for column in tables["specimens"]["columns"]}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
 async def test_a_table_that_is_not_served_does_not_exist(shop: Shop, method: str) -> None:
     shop.viewer = service()
-    for table in ("users", "accounts", "pg_class", "content", "no%20such", "%22contents%22", "a%00b"):
+    for table in ("verifications", "accounts", "pg_class", "content", "no%20such", "%22contents%22", "a%00b"):
         assert (await shop.send(method, f"/{table}")).status == 404
 
 

@@ -409,7 +409,8 @@ async def test_what_commands_decide_is_not_written_by_hand(studio: Shop) -> None
             response = await send(studio, method, f"/{table}?id=eq.{ANNA}", {} if method != "DELETE" else None)
             assert response.status == 405, (method, table)
             assert orjson.loads(await response.read())["allowed"] == ["OPTIONS", "GET", "HEAD"]
-    assert await code(studio, "POST", "/users", {"email": "x@example.com"}) == (404, "PS201")
+    assert await code(studio, "POST", "/users", {"email": "x@example.com"}) == (405, "PS207")
+    assert await code(studio, "POST", "/accounts", {"password": "x"}) == (404, "PS201")
 
 
 async def test_options_say_what_a_table_takes(studio: Shop) -> None:

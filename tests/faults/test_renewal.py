@@ -49,7 +49,7 @@ async def test_counts_survive_and_files_do_not_pile_up(box: Box) -> None:
         before = after
 
     def left_behind() -> set[str]:
-        alive = {f"_{pid}.db" for pid in pids(box, "-m edge serve")}
+        alive = {f"_{pid}.db" for pid in pids(box, "-m edge serve") | pids(box, "-m edge deliver")}
         files = (box.data / "run" / "metrics").iterdir()
         return {path.name for path in files if not path.name.endswith((*alive, "_departed.db"))}
 

@@ -118,7 +118,7 @@ __all__ = [
 # TABLES
 _PROFILE = frozenset(
     {
-        *("first_name", "last_name", "display_name", "bio", "avatar_url", "date_of_birth", "country", "timezone"),
+        *("first_name", "last_name", "display_name", "bio", "avatar_url", "country", "timezone"),
         *("preferred_language", "designation", "preferences", "social_website", "social_github", "social_facebook"),
         *("social_twitter", "social_linkedin"),
     }

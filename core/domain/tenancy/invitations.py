@@ -98,7 +98,7 @@ class RevokeInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     invitation_id: UUID
 
 
-class InvitationAnswered(msgspec.Struct, frozen=True):
+class WorkspaceInvitationAnswered(msgspec.Struct, frozen=True):
     """The workspace, and what the invitation has become."""
 
     tenant_id: UUID
@@ -109,8 +109,8 @@ class InvitationAnswered(msgspec.Struct, frozen=True):
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         "invite_member": Command(InviteMember, Invitation, _PEOPLE),
-        "accept_invitation": Command(AcceptInvitation, InvitationAnswered, _PEOPLE),
-        "decline_invitation": Command(DeclineInvitation, InvitationAnswered, _PEOPLE),
+        "accept_invitation": Command(AcceptInvitation, WorkspaceInvitationAnswered, _PEOPLE),
+        "decline_invitation": Command(DeclineInvitation, WorkspaceInvitationAnswered, _PEOPLE),
         "revoke_invitation": Command(RevokeInvitation, Invitation, _PEOPLE),
     }
 )
@@ -157,7 +157,9 @@ async def do_invite_member(tx: Tx, viewer: Viewer, asked: InviteMember, now: dat
     return Invitation(**dict(row))
 
 
-async def do_accept_invitation(tx: Tx, viewer: Viewer, asked: AcceptInvitation, now: datetime) -> InvitationAnswered:
+async def do_accept_invitation(
+    tx: Tx, viewer: Viewer, asked: AcceptInvitation, now: datetime
+) -> WorkspaceInvitationAnswered:
     """Raises Refusal BAD_INVITATION, ALREADY_MEMBER, QUOTA_REACHED."""
     tenant_id = tenant_of(asked.token)
     async with acting_as_service(tx):
@@ -170,10 +172,12 @@ async def do_accept_invitation(tx: Tx, viewer: Viewer, asked: AcceptInvitation, 
         await tx.run(_SQL["invited_join"], viewer.user_id, row["role"])
         await emit(tx, "member.joined", f"user:{viewer.user_id}", {"user_id": viewer.user_id, "role": row["role"]})
         await tx.run(_SQL["workspace_enter"], viewer.tenant_id)
-    return InvitationAnswered(tenant_id, row["role"], "Accepted")
+    return WorkspaceInvitationAnswered(tenant_id, row["role"], "Accepted")
 
 
-async def do_decline_invitation(tx: Tx, viewer: Viewer, asked: DeclineInvitation, now: datetime) -> InvitationAnswered:
+async def do_decline_invitation(
+    tx: Tx, viewer: Viewer, asked: DeclineInvitation, now: datetime
+) -> WorkspaceInvitationAnswered:
     """Raises Refusal BAD_INVITATION."""
     tenant_id = tenant_of(asked.token)
     async with acting_as_service(tx):
@@ -181,7 +185,7 @@ async def do_decline_invitation(tx: Tx, viewer: Viewer, asked: DeclineInvitation
         row = await _open(tx, viewer, asked.token, now)
         await tx.one(_SQL["invitation_end"], row["id"])
         await tx.run(_SQL["workspace_enter"], viewer.tenant_id)
-    return InvitationAnswered(tenant_id, row["role"], "Revoked")
+    return WorkspaceInvitationAnswered(tenant_id, row["role"], "Revoked")
 
 
 async def do_revoke_invitation(tx: Tx, viewer: Viewer, asked: RevokeInvitation, _: datetime) -> Invitation:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from core.ids import DEFAULT_TENANT
+from core.redis_client import RedisDown
 from tests.edge.api.conftest import House, refused
 from tests.edge.api.test_beats import a_beat, backlog, drained
 from tests.edge.progress.conftest import patient as patient
@@ -210,7 +211,12 @@ async def test_without_redis_the_rows_answer(house: House) -> None:
     async def away(*args: object, **kwargs: object) -> None:
         raise ConnectionError
 
-    house.edge.redis.evalsha = away  # type: ignore[method-assign]
+    def gone(*args: object) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer.set_exception(RedisDown())
+        return answer
+
+    house.edge.intake._stream._pipelined.run = gone  # type: ignore[method-assign]
     house.edge.redis.hget = away  # type: ignore[method-assign]
     house.edge.redis.hgetall = away  # type: ignore[method-assign]
     await send(house, grant, a_beat(film, seq=1, position_s=11))

@@ -9,9 +9,11 @@ unusual, or refused, goes the slow way from its first byte.
 
 from __future__ import annotations
 
-import random
+import os
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from functools import partial
 
 from aiohttp import web
 
@@ -29,6 +31,7 @@ MAX_HEADS = 32_768
 
 _LENGTH = b"\r\nContent-Length: "
 _LONGEST_LENGTH = len(str(MAX_BODY_BYTES))
+_IDS_AT_ONCE = 512
 # What a post must have, and a GET of the lane must not.
 _OF_A_POST = frozenset({b"authorization", b"content-length", b"content-type"})
 
@@ -48,7 +51,7 @@ class Head:
 class BeatLane:
     """What all connections of a process share. `taken` and `posts` are counted here and collected by the pulse."""
 
-    __slots__ = ("_answers", "_date", "_second", "batcher", "heads", "is_open", "posts", "taken")
+    __slots__ = ("_answers", "_ends", "_ids", "_lengths", "_second", "batcher", "heads", "is_open", "posts", "taken")
 
     def __init__(self, batcher: Batcher) -> None:
         self.batcher = batcher
@@ -59,8 +62,11 @@ class BeatLane:
         self.posts = 0
         self.taken = 0
         self._answers: dict[bytes, bytes] = {}
+        self._lengths: dict[bytes, int] = {}
+        """What the digits that have come so far say; of so many digits there are not many."""
+        self._ids = _request_ids()
         self._second = -1
-        self._date = b""
+        self._ends = b""
 
     def learn(self, request: web.Request, token: str, source: Source, good_until: float) -> None:
         """The slow way has acknowledged `request`, for which `token` in its head vouches: the next one like it is known by heart."""
@@ -90,12 +96,11 @@ class BeatLane:
         """
         at = data.find(_LENGTH) + len(_LENGTH)
         length_end = data.find(b"\r\n", at)
-        digits = data[at:length_end]
-        # One spelling of a number is enough: `+5` or `05` is none.
-        if not digits.isdigit() or digits.startswith(b"0") or len(digits) > _LONGEST_LENGTH:
+        length = self._lengths.get(data[at:length_end]) or self._length_of(data[at:length_end])
+        if not length:
             return False
         # A known head ends where its blank line does: one that reaches up to the body is whole, and the body as long as it says.
-        body_at = len(data) - int(digits)
+        body_at = len(data) - length
         is_whole = True
         head = self.heads.get(data[:at] + data[length_end:body_at]) if body_at > length_end else None
         if head is None:
@@ -110,7 +115,7 @@ class BeatLane:
             connection.hold(data)
             return True
         if not is_whole:
-            return int(digits) <= MAX_BODY_BYTES and connection.wait_for_body(data)
+            return length <= MAX_BODY_BYTES and connection.wait_for_body(data)
         body = data[body_at:]
         try:
             token, wire, prefix = decode(body)
@@ -120,45 +125,45 @@ class BeatLane:
             beats = check(wire, head.source, prefix, now)
         except Refusal:
             return False
-        if not self.batcher.offer(beats, Post(self, connection, head.answer, data, len(beats))):
+        # A connection has at most one on its way: until it is answered, nothing behind it is looked at.
+        if not self.batcher.offer(beats, partial(self._settled, connection, head.answer, data, len(beats))):
             return False
         connection.post_begins()
         self.posts += 1
         self.taken += len(beats)
         return True
 
-    def date(self, now: float) -> bytes:
-        """The Date header's value, made once a second."""
-        second = int(now)
-        if second != self._second:
-            self._second, self._date = second, http_date(second)
-        return self._date
+    def _length_of(self, digits: bytes) -> int:
+        """What a Content-Length says, 0 if nothing that a post of the lane has. One spelling of a number is enough: `+5` or `05` is none."""
+        if not digits.isdigit() or digits.startswith(b"0") or len(digits) > _LONGEST_LENGTH:
+            return 0
+        length = int(digits)
+        if length <= MAX_BODY_BYTES:
+            self._lengths[digits] = length
+        return length
 
-
-class Post:
-    """One post on its way to the disk. A connection has at most one: until it is answered, nothing behind it is looked at."""
-
-    __slots__ = ("_answer", "_beats", "_connection", "_data", "_lane")
-
-    def __init__(self, lane: BeatLane, connection: LaneProtocol, answer: bytes, data: bytes, beats: int) -> None:
-        self._lane = lane
-        self._connection = connection
-        self._answer = answer
-        self._data = data
-        self._beats = beats
-
-    def __call__(self, refusal: Refusal | None) -> None:
-        """The beats are on disk, or could not be brought there."""
-        lane = self._lane
+    def _settled(
+        self, connection: LaneProtocol, answer: bytes, data: bytes, beats: int, refusal: Refusal | None
+    ) -> None:
+        """The beats of the post that is `data` are on disk, or could not be brought there."""
         if refusal is not None:
             # The slow way tries once more, and finds the words if it fails as well. No beat counts twice by that.
-            lane.posts -= 1
-            lane.taken -= self._beats
-            self._connection.post_ends(None, self._data)
+            self.posts -= 1
+            self.taken -= beats
+            connection.post_ends(None, data)
             return
-        request_id = b"%016x" % random.getrandbits(64)
-        answer = b"%s%s\r\nDate: %s\r\n\r\n" % (self._answer, request_id, lane.date(time.time()))
-        self._connection.post_ends(answer, self._data)
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._ends = second, b"\r\nDate: %s\r\n\r\n" % http_date(second)
+        connection.post_ends(answer + next(self._ids) + self._ends, data)
+
+
+def _request_ids() -> Iterator[bytes]:
+    """Names for answers, drawn many at once: one by itself takes 0.4 us."""
+    while True:
+        drawn = os.urandom(8 * _IDS_AT_ONCE).hex().encode()
+        for at in range(0, len(drawn), 16):
+            yield drawn[at : at + 16]
 
 
 def is_plain_post(head: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bool:

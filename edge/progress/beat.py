@@ -112,18 +112,20 @@ def decode(body: bytes) -> tuple[str | None, list[WireBeat], str]:
     """
     if len(body) > MAX_BODY_BYTES:
         raise Refusal(BODY_TOO_LARGE, f"At most {MAX_BODY_BYTES} bytes and {MAX_BEATS} beats at once.")
-    head = body[:1]
-    if head not in (b"{", b"["):
-        head = body.lstrip()[:1]
+    is_list = body.lstrip()[:1] == b"["
     try:
-        if head == b"[":
+        if is_list:
             return None, _many.decode(body), "beats"
-        if head == b"{" and b'"beats"' in body:
-            envelope = _envelope.decode(body)
-            return envelope.token, envelope.beats, "beats"
-        return None, [_one.decode(body)], ""
+        try:
+            return None, [_one.decode(body)], ""
+        except msgspec.ValidationError:
+            # Asked for second: to look for the word in a beat takes as long as half of decoding it.
+            if b'"beats"' not in body:
+                raise
+        envelope = _envelope.decode(body)
+        return envelope.token, envelope.beats, "beats"
     except msgspec.ValidationError as error:
-        raise _refusal(str(error), many=head == b"[") from error
+        raise _refusal(str(error), many=is_list) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refusal(BAD_JSON) from error
 
@@ -141,11 +143,12 @@ def _refusal(message: str, *, many: bool) -> Refusal:
 def check(beats: Sequence[WireBeat], source: Source, prefix: str, now: float) -> list[Beat]:
     """The beats as they go into the stream. Raises Refusal: all of them are taken, or none is."""
     times = [beat.at.timestamp() for beat in beats]
-    behind_s = clock_behind_s(max(times), source.session_id, now)
+    behind_s = clock_behind_s(times[0] if len(times) == 1 else max(times), source.session_id, now)
+    now_ms = int(now * 1000)
     taken: list[Beat] = []
     for beat in beats:
         try:
-            taken.append(_check_one(beat, source, now, times[len(taken)], behind_s))
+            taken.append(_check_one(beat, source, now, now_ms, times[len(taken)], behind_s))
         except _Wrong as wrong:
             path = f"{prefix}[{len(taken)}].{wrong.field}" if prefix else wrong.field
             if wrong.field == "content_id":
@@ -166,8 +169,11 @@ def clock_behind_s(newest: float, session_id: UUID | None, now: float) -> float:
     return now - newest if CLOCK_SLACK_S < before_s <= MAX_BEHIND_S else 0.0
 
 
-def _check_one(beat: WireBeat, source: Source, now: float, at: float, behind_s: float) -> Beat:
-    """One beat, made `at` by its sender's clock. Raises _Wrong."""
+def _check_one(beat: WireBeat, source: Source, now: float, now_ms: int, at: float, behind_s: float) -> Beat:
+    """One beat, made `at` by its sender's clock. Raises _Wrong.
+
+    Comparisons where `min` and `max` would say the same: a call of either takes 0.15 us, of 1.3 in all.
+    """
     if source.content_id is not None and beat.content_id.int != source.content_id.int:
         raise _Wrong("content_id", "is not the title of the token")
     session_id = source.session_id or beat.session_id
@@ -177,10 +183,12 @@ def _check_one(beat: WireBeat, source: Source, now: float, at: float, behind_s: 
         raise _Wrong("session_id", "is not the session of the token")
     if beat.position_s > beat.duration_s + POSITION_SLACK_S:
         raise _Wrong("position_s", "must not exceed duration_s")
-    position_ms = beat.position_s * 1000
+    position_ms = round(beat.position_s * 1000)
     duration_ms = source.duration_ms or round(beat.duration_s * 1000)
-    if position_ms > duration_ms + POSITION_SLACK_S * 1000:
-        raise _Wrong("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
+    if position_ms > duration_ms:
+        if beat.position_s * 1000 > duration_ms + POSITION_SLACK_S * 1000:
+            raise _Wrong("position_s", f"is beyond the title's {duration_ms / 1000:g} s")
+        position_ms = duration_ms
     if beat.sent_at is None:
         at += behind_s
     elif abs(off_s := now - beat.sent_at.timestamp()) > CLOCK_SLACK_S:
@@ -189,13 +197,15 @@ def _check_one(beat: WireBeat, source: Source, now: float, at: float, behind_s: 
         raise _Wrong("at", f"lies more than {MAX_AHEAD_S} s in the future")
     if at < now - MAX_AGE_S:
         raise _Wrong("at", f"is more than {MAX_AGE_S // 86400} days ago")
-    at_ms = int((at if at < now else now) * 1000)
+    at_ms = int(at * 1000) if at < now else now_ms
     # A session's id is a UUIDv7 of ours and carries its start. One that a client made up begins with each of its beats.
     bits = session_id.int
-    session_at_ms = min(bits >> 80, int(now * 1000)) if bits & _VERSION_VARIANT == _VERSION_7 else at_ms
-    # By position: with names it is 0.4 us more, of 1.9 in all.
+    session_at_ms = bits >> 80 if bits & _VERSION_VARIANT == _VERSION_7 else at_ms
+    if session_at_ms > now_ms:
+        session_at_ms = now_ms
+    # By position: with names it is 0.4 us more.
     return Beat(
         beat.event_id, session_id, source.tenant_id, source.user_id, beat.content_id, beat.playlist_id,
-        min(round(position_ms), duration_ms), duration_ms, round(beat.watched_s * 1000), beat.event, beat.seq,
+        position_ms, duration_ms, round(beat.watched_s * 1000), beat.event, beat.seq,
         at_ms if at_ms > session_at_ms else session_at_ms, beat.device_type, session_at_ms, source.is_bot,
     )  # fmt: skip

@@ -33,7 +33,7 @@ ORDER_CHARS = 42
 def pack(beat: Beat, *, is_completed: bool) -> bytes:
     """One value: its order, then the rest."""
     playlist = beat.playlist_id.bytes if beat.playlist_id else _NONE
-    facts = _FACTS.pack(beat.session_id.bytes, beat.position_ms, beat.duration_ms, is_completed, playlist)
+    facts = _FACTS.pack(beat.session_id.int.to_bytes(16), beat.position_ms, beat.duration_ms, is_completed, playlist)
     return order_text(beat) + facts
 
 
@@ -58,20 +58,22 @@ def notes(partition: int, beats: Iterable[Beat], rules: Rules = DEFAULT_RULES) -
 
     What `fold_positions` says of them, but for the seconds watched; by whole numbers, since a UUID's hash takes 0.3 us.
     """
-    newest: dict[tuple[int, int], tuple[Beat, bool]] = {}
+    newest: dict[tuple[int, int], Beat] = {}
+    completed: set[tuple[int, int]] = set()
     for beat in beats:
         if beat.user_id is None:
             continue
-        person_and_title = (beat.user_id.int, beat.content_id.int)
-        noted, completed = beat, is_complete(beat.position_ms, beat.duration_ms, beat.event, rules)
-        if (held := newest.get(person_and_title)) is not None:
-            completed = completed or held[1]
-            noted = max(held[0], beat, key=order_of)
-        newest[person_and_title] = noted, completed
+        person_and_title = beat.user_id.int, beat.content_id.int
+        # Most batches have one beat of each person: what is said of several is only looked at where there are several.
+        held = newest.setdefault(person_and_title, beat)
+        if held is not beat and order_of(beat) > order_of(held):
+            newest[person_and_title] = beat
+        if is_complete(beat.position_ms, beat.duration_ms, beat.event, rules):
+            completed.add(person_and_title)
     prefix = newest_prefix(partition)
     return [
-        (f"{prefix}{user:032x}", content.to_bytes(16), pack(beat, is_completed=completed))
-        for (user, content), (beat, completed) in newest.items()
+        (prefix + user.to_bytes(16).hex(), content.to_bytes(16), pack(beat, is_completed=(user, content) in completed))
+        for (user, content), beat in newest.items()
     ]
 
 

@@ -30,9 +30,10 @@ from bench.verdict import Figure, Target, median_ratio, shown, with_ratio
 from core.database import Database
 from core.process import run_tool
 from core.queries import load
-from core.settings import ROOT, read_settings
+from core.settings import ROOT
 from core.viewer import service
 from edge.local.installation import Installation
+from edge.settings import read_settings
 
 SQL = load("bench", "api.sql")
 TITLES = 2_000

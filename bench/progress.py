@@ -29,8 +29,8 @@ from bench.stage import MASTER
 from bench.throughput import Plan, per_busy_second, told
 from bench.verdict import Figure, Round, Target, median_ratio, with_ratio
 from bench.wrk import LoadFault
-from core.redis_client import Redis
 from core.settings import ROOT
+from edge.redis_client import Redis
 
 PLAYERS = 1000
 BATCH = 20

@@ -18,10 +18,10 @@ import msgspec
 
 from bench.peers import Runner
 from bench.progress_stage import ProgressStage, Viewer, beat_of
-from core.redis_client import Breaker
 from edge.progress.beat import Beat
 from edge.progress.partitions import stream_key
 from edge.progress.stream import IntakeStream
+from edge.redis_client import Breaker
 
 VIEWERS = 10_000
 BEATS_EACH = 36

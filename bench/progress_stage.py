@@ -13,11 +13,11 @@ from uuid import UUID
 from bench.stage import SQL, Stage
 from core.database import Connection, Database, Row, dedicated
 from core.ids import DEFAULT_TENANT, uuid7
-from core.redis_client import Redis, connect
-from core.settings import read_settings
 from core.viewer import service
 from edge.local.installation import Installation
 from edge.progress.beat import Beat
+from edge.redis_client import Redis, connect
+from edge.settings import read_settings
 
 DURATION_MS = 600_000
 

@@ -24,11 +24,11 @@ import orjson
 from bench.asking import ask
 from core.database import Database
 from core.queries import load
-from core.redis_client import connect
-from core.settings import read_settings
 from core.viewer import service
 from edge.api.access_keys import AccessKeys
 from edge.local.installation import Installation
+from edge.redis_client import connect
+from edge.settings import read_settings
 from edge.tokens.entitlements import ALLOWED_TTL_S
 from transcoder.playlists import Piece, media_playlist
 

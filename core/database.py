@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -18,6 +18,7 @@ import structlog
 
 from core import connections, errors
 from core.connections import Connections
+from core.domain.meanings import meaning_of
 from core.errors import Fault, Refusal
 from core.house import House
 from core.patience import QUESTION_S, Patience
@@ -52,31 +53,8 @@ _MAKES_NO_SENSE = (
     asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError, asyncpg.ProgramLimitExceededError,
 )  # fmt: skip
 
-# What a broken constraint means to a client, where its name alone would not say it well.
-CONSTRAINT_MEANINGS: Mapping[str, tuple[errors.Code, str]] = {
-    "users__email_unique": (errors.EMAIL_TAKEN, "email"),
-    "users__username_unique": (errors.CONFLICT, "username"),
-    "content_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
-    "playlist_prices__no_overlap": (errors.PRICE_OVERLAPS, "effective_from"),
-}
-RULE_MEANINGS: Mapping[str, errors.Code] = {
-    "users__points_not_negative": errors.POINTS_SHORT,
-    "ai_token_balances__not_negative": errors.TOKENS_SHORT,
-    "enrollments__course_has_room": errors.COURSE_FULL,
-    "enrollments__paid_course_is_paid": errors.PAYMENT_NEEDED,
-    "refunds__within_payment": errors.REFUND_TOO_LARGE,
-    "certificates__course_completed": errors.COURSE_UNFINISHED,
-    "attempts__within_limit": errors.NO_ATTEMPTS_LEFT,
-    "support_call_requests__call_is_active": errors.CALL_OVER,
-    "courses__published_has_chapters": errors.NOTHING_TO_PUBLISH,
-    "chapters__published_has_lessons": errors.NOTHING_TO_PUBLISH,
-}
-# Rules that many tables have, by what follows the table's name.
-KIND_MEANINGS: Mapping[str, errors.Code] = {
-    "within_quota": errors.QUOTA_REACHED,
-    "append_only": errors.ONLY_ADDED_TO,
-    "same_tenant": errors.OTHER_TENANT,
-}
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""All that asyncpg raises; a timeout is an OSError."""
 
 
 class DatabaseDown(Exception):  # noqa: N818 - states the fact
@@ -169,25 +147,15 @@ class Database:
         self._patience.close()
         try:
             await self._connections.close(5)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except _FAILURES:
             self._connections.cut()
 
     @asynccontextmanager
     async def transaction(self, viewer: Viewer) -> AsyncIterator[Tx]:
         """A transaction acting for `viewer`. Database errors leave it as a Refusal or DatabaseDown."""
-        async with _Lent(self._connections, self._patience) as connection:
-            try:
-                async with connection.transaction():
-                    await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
-                    yield Tx(connection, self._house)
-            except asyncpg.PostgresError as error:
-                raise translate(error) from error
-            except (asyncpg.InterfaceError, ConnectionError, TimeoutError) as error:
-                raise DatabaseDown(str(error) or "no answer in time") from error
-            except AttributeError as error:
-                if not connection.is_closed():
-                    raise
-                raise DatabaseDown("cut off") from error  # see _ask
+        async with _Lent(self._connections, self._patience) as connection, connection.transaction():
+            await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
+            yield Tx(connection, self._house)
 
     async def read(self, viewer: Viewer, sql: str, args: Sequence[object], *, explain: bool = False) -> Row | None:
         """The first row of `sql`, a SELECT without side effects run for `viewer` as a transaction of its own.
@@ -197,12 +165,7 @@ class Database:
         """
         text = _for_viewer(sql, explain)
         async with _Lent(self._connections, self._patience) as connection:
-            try:
-                return await _ask(connection, text, (*viewer_settings(viewer), *args))
-            except asyncpg.PostgresError as error:
-                raise translate(error) from error
-            except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                raise DatabaseDown(str(error)) from error
+            return await _ask(connection, text, (*viewer_settings(viewer), *args))
 
     async def _answers(self) -> bool:
         """Whether a new connection is let in and answered: the old ones are what is being doubted."""
@@ -230,7 +193,7 @@ class Database:
                 _Lent(self._connections, self._patience) as connection,
             ):
                 return bool(await connection.fetchval("SELECT true"))
-        except (DatabaseDown, TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (DatabaseDown, Refusal, *_FAILURES):
             return False
 
     async def is_superuser(self) -> bool:
@@ -260,7 +223,7 @@ class Database:
                     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
                     # A half-open connection hears nothing and says nothing: ask it.
                     await connection.fetchval("SELECT true", timeout=5)
-            except (DatabaseDown, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (DatabaseDown, *_FAILURES) as error:
                 log.warning("listen_lost", channel=channel, error=str(error))
             finally:
                 if connection is not None:
@@ -293,15 +256,29 @@ class _Lent:
             self._connection = await self._connections.take()
         except BaseException as error:
             self._patience.end(self, was_answered=False)
-            if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+            if isinstance(error, _FAILURES):
                 raise DatabaseDown(f"no connection within {connections.ACQUIRE_TIMEOUT_S} s: {error}") from error
             raise
         return self._connection
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        was_answered = error is None or isinstance(error, (Refusal, SchemaChanged, asyncpg.PostgresError))
+        told = None if error is None else self._told(error)
+        was_answered = told is None or isinstance(told, (Refusal, SchemaChanged, asyncpg.PostgresError))
         self._connections.give(self._connection, is_sound=was_answered)
         self._patience.end(self, was_answered=was_answered)
+        if told is not None and told is not error:
+            raise told from error
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What the caller is told of `error`: an error of asyncpg's is a Refusal or DatabaseDown, any other is itself."""
+        match error:
+            case asyncpg.PostgresError():
+                return translate(error)
+            case asyncpg.InterfaceError() | ConnectionError() | TimeoutError():
+                return DatabaseDown(str(error) or "no answer in time")
+            case AttributeError() if self._connection.is_closed():
+                return DatabaseDown("cut off")  # see _ask
+        return error
 
 
 async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) -> Row | None:
@@ -311,9 +288,9 @@ async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) ->
         raise SchemaChanged(str(error)) from error
     except _MAKES_NO_SENSE as error:
         raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
-    except AttributeError as error:
-        # asyncpg, when the line was cut (`_let_go`) between two of its own awaits: there is no protocol any more.
-        raise DatabaseDown("cut off") from error
+    except (OSError, AttributeError) as error:
+        # AttributeError is asyncpg's, when the line was cut (`_let_go`) between two of its own awaits.
+        raise DatabaseDown(str(error) or "no answer in time") from error
 
 
 def as_read(statement: Statement) -> str:
@@ -325,7 +302,7 @@ async def dedicated(url: str) -> Connection[Row]:
     """A connection outside any pool, for LISTEN, migrations and PgQueuer. Raises DatabaseDown."""
     try:
         return await asyncpg.connect(url, timeout=5, server_settings={"timezone": "UTC"})
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _FAILURES as error:
         raise DatabaseDown(str(error)) from error
 
 
@@ -338,11 +315,8 @@ def viewer_settings(viewer: Viewer) -> tuple[str, str, str]:
 def translate(error: asyncpg.PostgresError) -> Exception:
     """A database error as what a client is told; anything unexpected is passed on unchanged."""
     constraint = getattr(error, "constraint_name", None) or ""
-    if constraint in CONSTRAINT_MEANINGS:
-        code, field = CONSTRAINT_MEANINGS[constraint]
-        return Refusal(code, faults=(Fault(field, "is taken"),), data={"constraint": constraint})
-    if rule := RULE_MEANINGS.get(constraint) or KIND_MEANINGS.get(constraint.partition("__")[2]):
-        return Refusal(rule, data={"constraint": constraint})
+    if (meaning := meaning_of(constraint)) is not None:
+        return meaning
     match error:
         case asyncpg.UniqueViolationError():
             return Refusal(errors.CONFLICT, details=error.detail, data={"constraint": constraint})

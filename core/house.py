@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.domain.webhook_guard import Guard
 from core.errors import NOTHING_SEALS, Refusal
-from core.guard import Guard
 from core.sealing import Sealer
-from core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +22,3 @@ class House:
         if self.keeper is None:
             raise Refusal(NOTHING_SEALS)
         return self.keeper
-
-
-def house_of(settings: Settings) -> House:
-    """The house that `settings` describe."""
-    sealer = Sealer(settings.sealing_keys) if settings.sealing_keys else None
-    return House(sealer, Guard(settings.webhook_networks, settings.webhook_http))

@@ -9,7 +9,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import obstore
@@ -103,45 +104,33 @@ class ObjectStore:
 
     async def put(self, key: str, data: bytes | Path) -> None:
         """Stores bytes, or a file's bytes streamed in chunks, under `key`. Raises StoreDown."""
-        try:
+        with _down(key):
             await obstore.put_async(self._store, key, data, chunk_size=CHUNK_BYTES, max_concurrency=2)
-        except (BaseError, OSError) as error:
-            raise StoreDown(f"{key}: {error}") from error
 
     async def fetch_to(self, key: str, target: Path) -> None:
         """Writes the object into a local file, a chunk at a time. Raises ObjectMissing, StoreDown."""
-        try:
+        with _down(key), _missing(key):
             answer = await obstore.get_async(self._store, key)
             with target.open("wb") as out:
                 async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                     out.write(chunk)
-        except (NotFoundError, FileNotFoundError) as error:
-            raise ObjectMissing(key) from error
-        except (BaseError, OSError) as error:
-            raise StoreDown(f"{key}: {error}") from error
 
     async def digest(self, key: str) -> tuple[int, str]:
         """Size and SHA-256 (hex) of what the store gives back, read a chunk at a time. Raises ObjectMissing, StoreDown."""
         found, size_bytes = hashlib.sha256(), 0
-        try:
+        with _down(key), _missing(key):
             answer = await obstore.get_async(self._store, key)
             async for chunk in answer.stream(min_chunk_size=CHUNK_BYTES):
                 await asyncio.to_thread(found.update, chunk)
                 size_bytes += len(chunk)
-        except (NotFoundError, FileNotFoundError) as error:
-            raise ObjectMissing(key) from error
-        except (BaseError, OSError) as error:
-            raise StoreDown(f"{key}: {error}") from error
         return size_bytes, found.hexdigest()
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under `prefix/`."""
-        try:
+        with _down(prefix):
             async for batch in obstore.list(self._store, prefix=prefix):
                 for meta in batch:
                     yield meta["path"]
-        except (BaseError, OSError) as error:
-            raise StoreDown(f"{prefix}: {error}") from error
 
     async def sync(self, prefix: str) -> None:
         """Returns when everything under `prefix` would survive a power cut. Remote stores promise that at `put`."""
@@ -152,13 +141,29 @@ class ObjectStore:
         """Deletes every object under `prefix/`; how many there were."""
         keys = [key async for key in self.keys(prefix)]
         if keys:
-            try:
+            with _down(prefix):
                 await obstore.delete_async(self._store, keys)
-            except (BaseError, OSError) as error:
-                raise StoreDown(f"{prefix}: {error}") from error
         if self._root is not None:
             _remove_empty_folders(self._root / prefix)
         return len(keys)
+
+
+@contextmanager
+def _down(what: str) -> Iterator[None]:
+    """Says StoreDown of what the store cannot do with `what`."""
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StoreDown(f"{what}: {error}") from error
+
+
+@contextmanager
+def _missing(key: str) -> Iterator[None]:
+    """Says ObjectMissing where there is nothing under `key`."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise ObjectMissing(key) from error
 
 
 def _is_local(folder: Path) -> bool:

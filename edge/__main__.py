@@ -19,9 +19,7 @@ import uvloop
 from aiohttp import web
 
 from core.database import Database
-from core.observation import start_logging
-from core.redis_client import connect
-from core.settings import Settings, SettingsError, read_settings
+from core.variables import SettingsError
 from edge.api.boundary import LARGEST_FIELD_BYTES, LARGEST_TARGET_BYTES, refuse_unparsed
 from edge.api.knocking import DoorProtocol, handlers
 from edge.app import open_edge
@@ -30,8 +28,11 @@ from edge.lane.handler import parses_in_c
 from edge.lane.lane import Lane
 from edge.lane.traffic import KEEP_ALIVE_S, Traffic
 from edge.leaving import DRAIN_S, GRACE_S
+from edge.observation import start_logging
 from edge.progress.drain import Drain
 from edge.progress.fold import rules_from
+from edge.redis_client import connect
+from edge.settings import Settings, read_settings
 
 log = structlog.get_logger("edge")
 

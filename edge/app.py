@@ -18,11 +18,10 @@ from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.errors import Refusal
-from core.house import house_of
 from core.keys import KeyRing
 from core.objects import ObjectStore
-from core.redis_client import Breaker, Redis, connect
-from core.settings import ROOT, Settings, SettingsError
+from core.settings import ROOT
+from core.variables import SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.api_keys import ApiKeys, KeyUses
@@ -68,6 +67,8 @@ from edge.progress.newest import NewestPositions
 from edge.progress.stream import IntakeStream
 from edge.progress.write import write_beats
 from edge.pulse import Pulse
+from edge.redis_client import Breaker, Redis, connect
+from edge.settings import Settings
 from edge.tokens.checking import Checks
 from edge.tokens.entitlements import Entitlements
 from edge.tokens.grant import Grants
@@ -227,7 +228,7 @@ async def open_edge(settings: Settings) -> Edge:
             "Or start it with `./penstock up`.",
         )
     ring: KeyRing = settings.secret_keys
-    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=house_of(settings))
+    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=settings.house)
     redis = connect(settings.redis_url)
     breaker = Breaker()
     objects = ObjectStore(settings.store_url)

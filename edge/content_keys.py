@@ -17,9 +17,9 @@ from core.database import Database, DatabaseDown
 from core.domain.media_keys import SealedKey, find_key, open_key
 from core.errors import KEY_LOST, Refusal
 from core.keys import KeyRing
-from core.redis_client import Breaker, Redis, RedisDown
 from core.sealing import Unsealable
 from core.viewer import service
+from edge.redis_client import Breaker, Redis, RedisDown
 
 log = structlog.get_logger(__name__)
 

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from core.database import Database, DatabaseDown
 from core.domain import playback
-from core.redis_client import Breaker, Redis, RedisDown
 from core.viewer import service
 from edge.api.beats import FindDuration
 from edge.api.health import Probe
+from edge.redis_client import Breaker, Redis, RedisDown
 from edge.tokens.checking import AliveInDatabase, Recorded
 from edge.tokens.entitlements import Ask, Entitlement, Subject
 from edge.tokens.grant import Claims

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 
 from core.database import Database
-from core.redis_client import Breaker
 from edge.api.beat_lane import BeatLane
 from edge.api.door import Door
 from edge.api.observe import BEATS, BREAKER_OPEN, CACHE, CACHE_EVENTS, LANE, LOOP_LAG, MEDIA_BYTES, REQUESTS, SESSIONS
@@ -14,6 +13,7 @@ from edge.hls.cache import ByteCache
 from edge.hls.stored import StoredObject
 from edge.lane.learned import Learned
 from edge.lane.whole import Wholes
+from edge.redis_client import Breaker
 from edge.tokens.sessions import Sessions
 
 PULSE_S = 1.0

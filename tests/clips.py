@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from core.settings import read_settings
 from edge.local.ffmpeg import ffmpeg_path
+from edge.settings import read_settings
 
 
 async def ffmpeg(*arguments: str | Path) -> None:

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import settings
 
 from core.database import Database, dedicated
-from core.migrate import migrate
 from core.objects import ObjectStore
-from core.redis_client import Redis, connect
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
+from edge.migrate import migrate
+from edge.redis_client import Redis, connect
 
 # Hypothesis counts milliseconds by default; on a busy machine they say nothing about the code.
 settings.register_profile("penstock", deadline=None)

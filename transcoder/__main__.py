@@ -16,10 +16,11 @@ from pathlib import Path
 import structlog
 
 from core.database import Database, DatabaseDown
-from core.dispatch import Consumer
+from core.domain.media_dispatch import Consumer
 from core.domain.media_encoding import Encoding
 from core.objects import ObjectStore
-from core.settings import Settings, SettingsError, read_settings
+from core.settings import SharedSettings, read_shared_settings
+from core.variables import SettingsError, Variables
 from transcoder.abilities import find_abilities
 from transcoder.codecs import sort_codecs
 from transcoder.encoder import executable
@@ -32,7 +33,7 @@ RECONNECT_S = 1.0
 STOP_S = 4.5
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: SharedSettings) -> None:
     """Works until SIGTERM, SIGINT or SIGHUP, reconnecting for as long as the database is away."""
     assert settings.database_url is not None
     stop, finish = asyncio.Event(), asyncio.Event()
@@ -148,7 +149,7 @@ def main() -> int:
         ]
     )
     try:
-        settings = read_settings()
+        settings = read_shared_settings(Variables())
         if settings.database_url is None:
             mend = "Give the worker the database's address, or start everything with ./penstock."
             raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", mend)

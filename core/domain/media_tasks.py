@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from core import dispatch, errors
+from core import errors
 from core.database import Row, Tx
-from core.domain import media_keys, media_previews
+from core.domain import media_dispatch, media_keys, media_previews
 from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Poster
@@ -24,7 +24,7 @@ from core.queries import load
 
 SQL = load("core.domain", "media_tasks.sql")
 
-# Outlives a few missed renewals; ends before PgQueuer hands a dead worker's message on (dispatch.HEARTBEAT_TIMEOUT).
+# Outlives a few missed renewals; ends before PgQueuer hands a dead worker's message on (media_dispatch.HEARTBEAT_TIMEOUT).
 LEASE_S = 8.0
 # What is nearly whole is finished first, and a film's beginning before its end.
 STITCH_BONUS = 200
@@ -178,7 +178,7 @@ async def queue_tasks(tx: Tx, tenant_id: UUID, priority: int, tasks: Sequence[tu
     """Queues tasks, each with its bonus, behind what the tenant already has in hand: the turn is shared, not first come."""
     waiting = max(0, int(await tx.value(SQL["tasks_waiting"])) - len(tasks))
     ranked = [(task_id, rank(priority, waiting + n, bonus)) for n, (task_id, bonus) in enumerate(tasks)]
-    await dispatch.enqueue_tasks(tx, tenant_id, ranked)
+    await media_dispatch.enqueue_tasks(tx, tenant_id, ranked)
 
 
 def rank(priority: int, waiting: int, bonus: int) -> int:

@@ -3,7 +3,7 @@
 `webhooks`: told to every enabled webhook of the tenant that lists it; its payload is what they are sent.
 `mail`: a message to one person (edge/effects/mail.py says what its payload holds); never told to webhooks.
 Caches need no handler: the database announces what changed itself (db/schema/announce.sql), sooner than an effect could. Jobs
-need none either: a task is queued in the transaction that wants it (core/dispatch.py).
+need none either: a task is queued in the transaction that wants it (core/domain/media_dispatch.py).
 """
 
 from __future__ import annotations

@@ -204,8 +204,6 @@ def _target(table: TableInfo, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _names(text: str, parameter: str) -> tuple[str, ...]:
     scanner = Scanner(text, parameter)
-    names = [scanner.name("a column")]
-    while scanner.take(","):
-        names.append(scanner.name("a column"))
+    names = scanner.listed(lambda: scanner.name("a column"))
     scanner.finish()
     return tuple(dict.fromkeys(names))

@@ -31,6 +31,8 @@ _OPERATION = re.compile(r"(?P<not>not\.)?(?P<operator>[a-z]+)(?:\((?P<argument>[
 _LOGIC = re.compile(r"(?P<not>not\.)?(?P<kind>and|or)\(")
 
 Join = Literal["left", "inner"]
+Word = Literal["and", "or"]
+Nulls = Literal["first", "last"]
 Quantifier = Literal["any", "all"]
 
 
@@ -96,7 +98,7 @@ class Filter:
 class Logic:
     """`and(...)` or `or(...)`."""
 
-    kind: Literal["and", "or"]
+    kind: Word
     negated: bool
     members: tuple[Filter | Logic, ...]
 
@@ -111,7 +113,7 @@ class Order:
     field: Field
     embed: str | None
     descending: bool
-    nulls: Literal["first", "last"] | None
+    nulls: Nulls | None
     parameter: str
 
 
@@ -126,10 +128,7 @@ def parse_select(text: str) -> tuple[Item, ...]:
 
 
 def _items(scanner: Scanner, depth: int) -> tuple[Item, ...]:
-    items = [_item(scanner, depth)]
-    while scanner.take(","):
-        items.append(_item(scanner, depth))
-    return tuple(items)
+    return scanner.listed(lambda: _item(scanner, depth))
 
 
 def _item(scanner: Scanner, depth: int) -> Item:
@@ -200,7 +199,7 @@ def parse_filter(field: Field, text: str, parameter: str) -> Filter:
     return _checked(Filter(field, operator, values, negated, quantifier, language, parameter))
 
 
-def parse_logic(kind: Literal["and", "or"], text: str, parameter: str, *, negated: bool = False) -> Logic:
+def parse_logic(kind: Word, text: str, parameter: str, *, negated: bool = False) -> Logic:
     """The value of `and` or `or`: `(field.op.value,and(...),not.or(...))`, values quoted where they must be."""
     scanner = Scanner(text, parameter)
     logic = _logic(scanner, kind, negated, depth=1)
@@ -208,15 +207,13 @@ def parse_logic(kind: Literal["and", "or"], text: str, parameter: str, *, negate
     return logic
 
 
-def _logic(scanner: Scanner, kind: Literal["and", "or"], negated: bool, depth: int) -> Logic:
+def _logic(scanner: Scanner, kind: Word, negated: bool, depth: int) -> Logic:
     if depth > MAX_LOGIC_DEPTH:
         refuse(scanner.parameter, f"conditions may nest {MAX_LOGIC_DEPTH} deep at most")
     scanner.expect("(")
-    members = [_member(scanner, depth)]
-    while scanner.take(","):
-        members.append(_member(scanner, depth))
+    members = scanner.listed(lambda: _member(scanner, depth))
     scanner.expect(")")
-    return Logic(kind, negated, tuple(members))
+    return Logic(kind, negated, members)
 
 
 def _member(scanner: Scanner, depth: int) -> Condition:
@@ -224,7 +221,7 @@ def _member(scanner: Scanner, depth: int) -> Condition:
     match = _LOGIC.match(scanner.text, scanner.at)
     if match is not None:
         scanner.at = match.end() - 1
-        kind: Literal["and", "or"] = "and" if match["kind"] == "and" else "or"
+        kind: Word = "and" if match["kind"] == "and" else "or"
         return _logic(scanner, kind, match["not"] is not None, depth + 1)
     field = scanner.field()
     scanner.expect(".")
@@ -271,11 +268,9 @@ def _checked(found: Filter) -> Filter:
 def parse_order(text: str, parameter: str) -> tuple[Order, ...]:
     """The value of `order`."""
     scanner = Scanner(text, parameter)
-    terms = [_term(scanner)]
-    while scanner.take(","):
-        terms.append(_term(scanner))
+    terms = scanner.listed(lambda: _term(scanner))
     scanner.finish()
-    return tuple(terms)
+    return terms
 
 
 def _term(scanner: Scanner) -> Order:
@@ -284,7 +279,7 @@ def _term(scanner: Scanner) -> Order:
         embed, field = field.name, scanner.field()
         scanner.expect(")")
     descending = False
-    nulls: Literal["first", "last"] | None = None
+    nulls: Nulls | None = None
     if scanner.take(".desc"):
         descending = True
     else:

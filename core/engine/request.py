@@ -24,7 +24,7 @@ from core.engine.clauses import (
 )
 from core.engine.prefer import Count, parse_prefer
 from core.engine.scanner import Scanner, refuse
-from core.errors import NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Fault, Refusal
+from core.errors import NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Refusal
 
 MAX_ROWS = 1000
 MAX_CONDITIONS = 50
@@ -142,8 +142,7 @@ def _take(draft: _Draft, key: str, value: str) -> None:
     if key in _ELSEWHERE:
         return
     if key == "select":
-        if draft.select is not None:
-            refuse(key, "is given twice")
+        _check_first(key, draft.select is None)
         draft.select = parse_select(value)
         return
     scanner = Scanner(key, key[:100] or "query")
@@ -163,20 +162,22 @@ def _take(draft: _Draft, key: str, value: str) -> None:
         return
     path = tuple(names)
     if word == "order":
-        if path in draft.orders:
-            refuse(key, "is given twice")
+        _check_first(key, path not in draft.orders)
         draft.orders[path] = parse_order(value, key)
     elif word == "cursor" and not path:
-        if draft.cursor is not None:
-            refuse(key, "is given twice")
+        _check_first(key, draft.cursor is None)
         draft.cursor = value
     elif word in ("limit", "offset"):
         counts = draft.limits if word == "limit" else draft.offsets
-        if path in counts:
-            refuse(key, "is given twice")
+        _check_first(key, path not in counts)
         counts[path] = _number(key, value)
     else:
         draft.conditions.append((path, parse_filter(target, value, key)))
+
+
+def _check_first(key: str, is_first: bool) -> None:
+    if not is_first:
+        refuse(key, "is given twice")
 
 
 def _number(key: str, value: str) -> int:
@@ -184,8 +185,7 @@ def _number(key: str, value: str) -> int:
         refuse(key, "must be a whole number of at most 18 digits")
     number = int(value)
     if number < 0:
-        why = "must not be negative"
-        raise Refusal(RANGE_UNSATISFIABLE, f"{key}: {why}", faults=(Fault(key, why),))
+        refuse(key, "must not be negative", code=RANGE_UNSATISFIABLE)
     return number
 
 
@@ -200,8 +200,7 @@ def _ranged(window: Window, header: str) -> Window:
         return window
     first, last = int(match[1]), int(match[2]) if match[2] else None
     if last is not None and last < first:
-        why = "its end lies before its start"
-        raise Refusal(RANGE_UNSATISFIABLE, f"Range: {why}", faults=(Fault("Range", why),))
+        refuse("Range", "its end lies before its start", code=RANGE_UNSATISFIABLE)
     if window.limit == 0:
         return window
     ends = [

@@ -6,10 +6,13 @@ Decides where a token ends and what to say when it is not there. Knows no clause
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from core.errors import BAD_QUERY, Fault, Refusal
+from core.errors import BAD_QUERY, Code, Fault, Refusal
+
+T = TypeVar("T")
 
 MAX_NAME_BYTES = 63
 """PostgreSQL cuts longer identifiers, and two cut ones may become the same."""
@@ -36,9 +39,9 @@ class Field:
     path: tuple[JsonStep, ...] = ()
 
 
-def refuse(parameter: str, why: str, hint: str | None = None) -> NoReturn:
+def refuse(parameter: str, why: str, hint: str | None = None, *, code: Code = BAD_QUERY) -> NoReturn:
     """Refuses the query string, naming the parameter."""
-    raise Refusal(BAD_QUERY, f"{parameter}: {why}", hint=hint, faults=(Fault(parameter, why),))
+    raise Refusal(code, f"{parameter}: {why}", hint=hint, faults=(Fault(parameter, why),))
 
 
 class Scanner:
@@ -112,6 +115,13 @@ class Scanner:
                 self.fail("a closing double quote")
             parts.append(self.text[self.at + 1])
             self.at += 2
+
+    def listed(self, read: Callable[[], T]) -> tuple[T, ...]:
+        """What `read` reads, once and again after every comma."""
+        found = [read()]
+        while self.take(","):
+            found.append(read())
+        return tuple(found)
 
     def until(self, stops: str) -> str:
         """Everything up to one of `stops` or the end, as it is."""

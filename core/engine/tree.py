@@ -6,9 +6,8 @@ Decides only whether an operator applies to a place. Made by the planner, read b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Filter, Item
+from core.engine.clauses import CONTAINMENTS, PATTERNS, RANGES, SEARCHES, Filter, Item, Nulls, Word
 from core.engine.relations import Relation
 from core.engine.request import EVERYTHING, EmbedPath, Window
 from core.engine.scanner import JsonStep, refuse
@@ -69,7 +68,7 @@ class Exists:
 class Group:
     """Conditions joined by one word."""
 
-    kind: Literal["and", "or"]
+    kind: Word
     negated: bool
     members: tuple[Test | Exists | Group, ...]
 
@@ -84,7 +83,7 @@ class Sort:
     place: Place
     embed: str | None
     descending: bool
-    nulls: Literal["first", "last"] | None
+    nulls: Nulls | None
 
 
 @dataclass(frozen=True, slots=True)

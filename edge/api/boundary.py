@@ -32,11 +32,11 @@ from core.errors import (
     Refusal,
 )
 from core.objects import StoreDown
-from core.redis_client import RedisDown
 from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
 from edge.api.rates import rate_headers
 from edge.api.target import host_of, path_of
 from edge.lane.plain import is_plain_host
+from edge.redis_client import RedisDown
 
 log = structlog.get_logger(__name__)
 

@@ -23,10 +23,10 @@ from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.objects import StoreDown
 from core.queries import load
-from core.redis_client import RedisDown
 from core.settings import ROOT
 from core.viewer import Viewer, service
 from edge.api.observe import REQUEST_ID
+from edge.redis_client import RedisDown
 
 log = structlog.get_logger(__name__)
 

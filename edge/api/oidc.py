@@ -22,7 +22,7 @@ from joserfc.jwk import KeySet
 from core.domain.credentials import canonical_email, clean_name
 from core.domain.identity import ProviderIdentity
 from core.errors import PROVIDER_FAILED, PROVIDER_UNKNOWN, UNAVAILABLE, Refusal
-from core.settings_providers import Provider
+from edge.settings_providers import Provider
 
 log = structlog.get_logger(__name__)
 

@@ -17,13 +17,13 @@ from core.database import Database, Tx
 from core.domain import playback
 from core.errors import CONTENT_NOT_READY, TOO_MANY_STREAMS, Refusal
 from core.ids import parse_id, uuid7
-from core.redis_client import RedisDown
 from core.viewer import Viewer, service
 from edge.api.access import Gate
 from edge.api.bodies import read_struct
 from edge.api.observe import PLAYS
 from edge.api.proxies import COUNTRY
 from edge.progress.newest import NewestPositions
+from edge.redis_client import RedisDown
 from edge.tokens.checking import DEFAULT_STREAMS
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from edge.tokens.grant import FIRST_USE_S, MAX_LIFE_S, Claims, Grants, device_mark, digest

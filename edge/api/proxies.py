@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from core.settings import Network
+from core.variables import Network
 from edge.tokens.places import country_code
 
 COUNTRY = web.RequestKey("country", str)

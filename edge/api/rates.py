@@ -20,7 +20,7 @@ from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from core.errors import RATE_LIMITED, Refusal
-from core.redis_client import Breaker, Redis, RedisDown
+from edge.redis_client import Breaker, Redis, RedisDown
 
 Kind = Literal["user", "key", "address"]
 

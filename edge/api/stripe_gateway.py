@@ -14,7 +14,7 @@ import msgspec
 
 from core.domain.pricing import digits_of
 from core.errors import BAD_SIGNATURE, PAYMENT_PROVIDER_FAILED, Refusal
-from core.settings import SettingsError
+from core.variables import SettingsError
 
 if TYPE_CHECKING:
     import stripe

@@ -15,7 +15,7 @@ from typing import cast
 import structlog
 
 from core.errors import TOO_MANY_TRIES, Refusal
-from core.redis_client import Breaker, Redis, RedisDown
+from edge.redis_client import Breaker, Redis, RedisDown
 
 log = structlog.get_logger(__name__)
 

@@ -400,10 +400,10 @@ def _tell(error: Exception) -> int:
     # Only now: these imports cost half a second, and pytest wants to be the first to import what it rewrites.
     from core.database import DatabaseDown
     from core.errors import Refusal
-    from core.migrate import MigrationError
     from core.objects import StoreDown
-    from core.settings import SettingsError
+    from core.variables import SettingsError
     from edge.local.fault import ServiceFault
+    from edge.migrate import MigrationError
 
     if isinstance(error, SettingsError | ServiceFault | MigrationError):
         sys.stderr.write(f"penstock: {error}\n")

@@ -13,12 +13,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from core.redis_client import RedisError, connect
 from edge.cli.up import settings_for
 from edge.local.fault import ServiceFault
 from edge.local.installation import running_settings
 from edge.progress.dead import DeadLetter, DeadLetters
 from edge.progress.stream import partitions_in_use
+from edge.redis_client import RedisError, connect
 
 Act = Callable[[DeadLetters, str], Awaitable[bool]]
 

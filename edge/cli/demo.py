@@ -20,7 +20,6 @@ from core.database import Database, Row, Tx
 from core.domain import identity, media
 from core.objects import ObjectStore
 from core.process import running
-from core.settings import Settings
 from core.viewer import service
 from edge.api.access import AccessKeys
 from edge.api.passwords import Passwords
@@ -32,6 +31,7 @@ from edge.local.fault import ServiceFault
 from edge.local.ffmpeg import ffmpeg_path
 from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, open_socket
+from edge.settings import Settings
 
 PRICE = Decimal("4.90")
 PASSWORD = "penstock-demo"  # noqa: S105 - printed on the screen of whoever starts the demo

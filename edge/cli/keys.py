@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from core.settings import Settings, SettingsError
+from core.variables import SettingsError
 from edge.cli.up import settings_for
 from edge.local.installation import is_running
 from edge.local.ring import KeyState, RingFile
+from edge.settings import Settings
 
 
 def run_list(*, data: Path | None) -> int:

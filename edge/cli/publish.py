@@ -12,12 +12,12 @@ from core.domain import media
 from core.domain.media_encoding import AS_SET, Encoding
 from core.errors import Refusal
 from core.objects import ObjectStore
-from core.settings import Settings
 from edge.cli.titles import follow, hand_in
 from edge.cli.up import settings_for
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation, running_settings
 from edge.local.supervisor import Supervisor, open_socket
+from edge.settings import Settings
 
 
 def run_publish(

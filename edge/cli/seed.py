@@ -11,12 +11,13 @@ from rich.console import Console
 from core.database import Database, Tx
 from core.objects import ObjectStore
 from core.queries import Statement
-from core.settings import ROOT, Settings
+from core.settings import ROOT
 from core.viewer import service
 from edge.api.passwords import Passwords
 from edge.cli.up import settings_for
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation, running_settings
+from edge.settings import Settings
 
 FOLDER = ROOT / "db" / "seed"
 DEMO_PEOPLE = (

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.settings import Settings, read_settings
 from edge.cli.pages import ensure_pages
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, open_socket
+from edge.settings import Settings, read_settings
 
 
 def settings_for(*, port: int | None, data: Path | None) -> Settings:

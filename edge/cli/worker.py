@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from core.settings import ROOT, SettingsError, read_settings
+from core.settings import ROOT, read_shared_settings
+from core.variables import SettingsError, Variables
 
 
 def run_worker() -> int:
     """Becomes the worker process. Raises SettingsError when it would not know where to work."""
-    settings = read_settings()
+    settings = read_shared_settings(Variables())
     if settings.database_url is None:
         raise SettingsError(
             "PENSTOCK_DATABASE_URL",

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import structlog
 
 from core.database import Database
-from core.house import house_of
-from core.settings import Settings, SettingsError
+from core.variables import SettingsError
 from edge.effects.courier import Courier
 from edge.effects.mail import Mail
 from edge.effects.outbox import Outbox
 from edge.effects.post import FilePost, SmtpPost
 from edge.effects.webhook_line import Webhooks
+from edge.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ async def open_courier(settings: Settings, clock: Callable[[], datetime] = _now)
     """A courier over the database that `settings` name, closed at the end. Raises SettingsError, DatabaseDown."""
     if settings.database_url is None:
         raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", "Set it, or start everything with `./penstock up`.")
-    house = house_of(settings)
+    house = settings.house
     database = await Database.connect(settings.database_url, name="deliver", max_size=POOL_SIZE, house=house)
     post: FilePost | SmtpPost
     if settings.smtp_url is None:

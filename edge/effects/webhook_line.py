@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver
 
 from core.database import Database
 from core.domain.commands import emit
-from core.guard import NotAllowed
+from core.domain.webhook_guard import NotAllowed
 from core.house import House
 from core.queries import load
 from core.sealing import Unsealable

@@ -17,14 +17,14 @@ from typing import TextIO
 
 from core import keys
 from core.database import Database, DatabaseDown
-from core.migrate import migrate
-from core.redis_client import RedisError, connect
-from core.settings import Settings, SettingsError
-from core.settings_providers import as_environment
+from core.variables import SettingsError
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
+from edge.migrate import migrate
+from edge.redis_client import RedisError, connect
+from edge.settings import Settings
 
 NEEDED_BYTES = 1024**3
 # A unix socket's path ends at 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`.
@@ -113,43 +113,24 @@ class Installation:
         self.settings = replace(self.settings, secret_keys=ring)
 
     def environment(self) -> Mapping[str, str]:
-        """The environment of a child process: everything resolved."""
+        """The environment of a child process: what this one was told, with the servers, keys and address that came of it."""
         settings = self.settings
         assert settings.secret_keys is not None
-        return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
+        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("PENSTOCK_")}
+        environment |= settings.said
+        environment |= {
             "PENSTOCK_DATA": str(settings.data),
             "PENSTOCK_DATABASE_URL": settings.database_url or "",
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
-            "PENSTOCK_STORE_URL": settings.store_url,
             "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
             "PENSTOCK_SEALING_KEYS": _ring_text(settings.sealing_keys) if settings.sealing_keys else "",
-            "PENSTOCK_FFMPEG": str(settings.ffmpeg or ""),
-            "PENSTOCK_LISTEN": f"{settings.listen_host}:{settings.listen_port}",
-            "PENSTOCK_TRANSCODE_SLOTS": str(settings.worker_slots),
-            "PENSTOCK_CACHE_MB": str(settings.cache_mb),
-            "PENSTOCK_DISK_CACHE_MB": str(settings.disk_cache_mb),
-            "PENSTOCK_TRUSTED_PROXIES": ",".join(map(str, settings.trusted_proxies)),
-            "PENSTOCK_BIND_IP": "soft" if settings.bind_ip else "off",
-            "PENSTOCK_BIND_COUNTRY": "soft" if settings.country_header else "off",
-            "PENSTOCK_COUNTRY_HEADER": settings.country_header or "",
-            "PENSTOCK_ACCEL": settings.accel or "",
-            "PENSTOCK_RATE_PER_USER": str(settings.rate_per_user),
-            "PENSTOCK_RATE_PER_KEY": str(settings.rate_per_key),
-            "PENSTOCK_RATE_PER_ADDRESS": str(settings.rate_per_address),
-            "PENSTOCK_PROGRESS_PARTITIONS": str(settings.progress_partitions),
-            "PENSTOCK_COMPLETE_PERCENT": str(settings.complete_percent),
-            "PENSTOCK_COMPLETE_TAIL_S": str(settings.complete_tail_s),
-            "PENSTOCK_SHORT_PLAY_S": str(settings.short_play_s),
-            "PENSTOCK_VIEWS_KEEP_MONTHS": str(settings.views_keep_months),
-            "PENSTOCK_SMTP_URL": settings.smtp_url or "",
-            "PENSTOCK_MAIL_FROM": settings.mail_from,
-            "PENSTOCK_SITE_URL": settings.site_url,
-            "PENSTOCK_WEBHOOK_HTTP": "on" if settings.webhook_http else "off",
-            "PENSTOCK_WEBHOOK_NETWORKS": ",".join(map(str, settings.webhook_networks)),
-            **as_environment(settings.providers),
+            "PENSTOCK_LISTEN": f"{host}:{settings.listen_port}",
             "PYTHONUNBUFFERED": "1",
         }
+        # The owner migrates; whoever serves or encodes could bypass row-level security with it.
+        environment.pop("PENSTOCK_OWNER_DATABASE_URL", None)
+        return environment
 
     def stop(self) -> None:
         """Stops the embedded servers, the database last. Safe to call twice."""

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.process import start_service
-from core.settings import ROOT, Settings
+from core.settings import ROOT
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation
 from edge.metric_files import fold
+from edge.settings import Settings
 
 WATCH_S = 0.1
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)

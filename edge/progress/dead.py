@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from core.redis_client import Redis, Script
 from edge.progress.beat import Beat
 from edge.progress.partitions import dead_key, stream_key
 from edge.progress.stream import FIELD, unpack_beats
+from edge.redis_client import Redis, Script
 
 PAGE = 100
 _NAME = re.compile(r"(\d{1,4})/(\d{1,20}-\d{1,20})", re.ASCII)

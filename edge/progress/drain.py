@@ -21,12 +21,12 @@ import structlog
 
 from core.database import Database, DatabaseDown
 from core.errors import TIMEOUT, UNAVAILABLE, Refusal
-from core.redis_client import Redis, RedisError, ResponseError
 from edge.progress.fold import DEFAULT_RULES, Rules
 from edge.progress.keeper import Keeper
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import DrainStream, Entry, partitions_in_use
 from edge.progress.write import write_beats
+from edge.redis_client import Redis, RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
 

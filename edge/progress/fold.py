@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from core.settings import Settings
 from edge.progress.beat import Beat
 from edge.progress.stored import StoredBeat
+from edge.settings import Settings
 
 B = TypeVar("B", Beat, StoredBeat)
 """As the edge made it or as the drain reads it; ids are compared with their own kind alone."""

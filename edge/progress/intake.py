@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import structlog
 
-from core.redis_client import RedisDown, RedisError
 from edge.progress.beat import Beat
 from edge.progress.stream import IntakeStream
+from edge.redis_client import RedisDown, RedisError
 
 log = structlog.get_logger(__name__)
 

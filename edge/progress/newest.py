@@ -12,11 +12,11 @@ from typing import Any, cast
 from uuid import UUID
 
 from core.domain.playback_resume import FreshPoint
-from core.redis_client import Breaker, Redis, RedisDown, RedisError
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules, is_complete, order_of
 from edge.progress.partitions import newest_key, newest_prefix, partition_of
 from edge.progress.stored import StoredBeat
+from edge.redis_client import Breaker, Redis, RedisDown, RedisError
 
 _FACTS = struct.Struct(">16sIIB16s")
 _NONE = bytes(16)

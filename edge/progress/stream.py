@@ -14,12 +14,12 @@ from uuid import UUID
 
 import msgspec
 
-from core.redis_client import Breaker, Part, Pipelined, Redis, ResponseError, Script
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules, fold_positions
 from edge.progress.newest import ORDER_CHARS, notes, order_text
 from edge.progress.partitions import COUNT_KEY, dead_key, newest_key, split, stream_key, trials_key
 from edge.progress.stored import StoredBeat, read_stored
+from edge.redis_client import Breaker, Part, Pipelined, Redis, ResponseError, Script
 
 GROUP = "drain"
 FIELD = b"b"

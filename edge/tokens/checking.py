@@ -21,7 +21,7 @@ import structlog
 
 from core.database import DatabaseDown
 from core.errors import PLAYBACK_EXPIRED, PLAYBACK_REVOKED, TOO_MANY_STREAMS, UNAVAILABLE, Refusal
-from core.redis_client import RedisDown
+from edge.redis_client import RedisDown
 from edge.tokens.entitlements import Entitlement, Entitlements
 from edge.tokens.grant import CLOCK_LEEWAY_S, Claims
 from edge.tokens.leases import PAUSE_S, Leases, Use

@@ -23,7 +23,7 @@ from core.errors import (
     SIGN_IN_NEEDED,
     Refusal,
 )
-from core.redis_client import Breaker, Pipelined, Redis, RedisDown
+from edge.redis_client import Breaker, Pipelined, Redis, RedisDown
 from edge.tokens.names import entitlement_key, entitlement_pattern, owner
 
 log = structlog.get_logger(__name__)

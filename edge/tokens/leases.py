@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from core.redis_client import Breaker, Pipelined, Redis, Script
+from edge.redis_client import Breaker, Pipelined, Redis, Script
 from edge.tokens.grant import CLOCK_LEEWAY_S, Claims
 from edge.tokens.names import owner, places_key, session_key, streams_key
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import read_settings
 from edge.local.ffmpeg import ffmpeg_path
+from edge.settings import read_settings
 from tests.demo import ADA, CAPTIONED, Demo
 from tests.web import signed_in
 

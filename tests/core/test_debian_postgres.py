@@ -17,10 +17,10 @@ import asyncpg
 import pytest
 
 from core.database import dedicated
-from core.migrate import migrate
 from core.process import run_tool, start_service
 from core.settings import ROOT
 from edge.local.account import unprivileged
+from edge.migrate import migrate
 from tests.core.rows import Rows
 from tests.waiting import until_now
 

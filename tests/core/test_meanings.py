@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from core import errors
-from core.database import CONSTRAINT_MEANINGS, KIND_MEANINGS, RULE_MEANINGS, translate
+from core.database import translate
+from core.domain.meanings import CONSTRAINT_MEANINGS, KIND_MEANINGS, RULE_MEANINGS
 from core.errors import Code, Refusal
 from core.settings import ROOT
 from tests.core.rows import Parent, Rows, Values

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.media_encoding import AS_SET, USUAL, Encoding, check_codecs, check_encoding, read_codecs
-from core.settings import SettingsError, read_settings
+from core.variables import SettingsError
+from edge.settings import read_settings
 
 encodings = st.builds(
     Encoding,

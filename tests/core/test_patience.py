@@ -10,8 +10,8 @@ import pytest
 
 from core.database import Database
 from core.patience import SUSPECT_S, Patience
-from core.redis_client import ANSWER_S, Breaker, Redis, RedisDown
 from core.viewer import service
+from edge.redis_client import ANSWER_S, Breaker, Redis, RedisDown
 from tests.waiting import until
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from core.database import Connection, Database, Row, dedicated
 from core.domain.registry import CONTEXTS
-from core.migrate import migrate, schema_text
 from core.settings import ROOT
+from edge.migrate import migrate, schema_text
 from tests.conftest import TestDatabase
 
 CONTEXT_NAMES = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.redis_client import Redis, connect
+from edge.redis_client import Redis, connect
 from tests.faults.ward import Ward, running_ward
 from tests.web import Answer, Person, raw
 

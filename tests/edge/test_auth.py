@@ -15,13 +15,13 @@ from argon2 import PasswordHasher
 from core.database import Database
 from core.errors import TOO_MANY_TRIES, UNAVAILABLE, Refusal
 from core.keys import parse_ring
-from core.redis_client import Breaker, Redis, connect
 from core.viewer import service
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.auth import routes
 from edge.api.gotrue import MAX_BODY_BYTES
 from edge.api.passwords import Passwords
 from edge.api.throttle import Limit, Throttle, network_of
+from edge.redis_client import Breaker, Redis, connect
 
 EMAIL, PASSWORD = "mara@example.org", "correct horse battery"
 QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import orjson
 import pytest
 
-from core.redis_client import connect
+from edge.redis_client import connect
 from tests.edge.test_auth import EMAIL, PASSWORD, Door, door
 
 __all__ = ["door"]

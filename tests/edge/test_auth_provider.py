@@ -17,11 +17,12 @@ from joserfc.jwk import OctKey, RSAKey
 from yarl import URL
 
 from core.database import Database
-from core.redis_client import Redis
-from core.settings import SettingsError, read_settings
-from core.settings_providers import Provider, as_environment, read_providers
+from core.variables import SettingsError, Variables
 from edge.api.auth import routes
 from edge.api.oidc import Providers
+from edge.redis_client import Redis
+from edge.settings import read_settings
+from edge.settings_providers import Provider, read_providers
 from tests.edge.oidc_provider import CLIENT_ID, CLIENT_SECRET, LocalProvider
 from tests.edge.test_auth import EMAIL, PASSWORD, Door, boundary
 
@@ -304,10 +305,10 @@ GOOD = {
 }
 
 
-def test_providers_come_from_the_environment_and_go_on_to_children() -> None:
+def test_providers_come_from_the_environment() -> None:
     known = read_settings(GOOD).providers
     assert [provider.name for provider in known] == ["google", "keycloak"]
-    assert read_providers(as_environment(known)) == known
+    assert read_providers(Variables(GOOD)) == known
     assert "hush" not in repr(known)
     assert read_settings({}).providers == ()
 

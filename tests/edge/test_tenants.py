@@ -18,7 +18,6 @@ from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.errors import UNAVAILABLE, Refusal
 from core.ids import DEFAULT_TENANT
-from core.redis_client import Redis
 from core.viewer import service
 from edge.api import callers, tenants
 from edge.api.access import DatabaseSessions, Gate
@@ -30,6 +29,7 @@ from edge.api.rest import REST, RestFace
 from edge.api.rest import routes as rest_routes
 from edge.api.rpc import RpcFace
 from edge.api.tenants import HEADER, Tenants
+from edge.redis_client import Redis
 from tests.edge.test_auth import EMAIL, Door, boundary
 
 BRANCH = UUID("00000000-0000-7000-8000-00000000b001")

@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 
 from core.database import DatabaseDown
-from core.redis_client import RedisError, connect
 from edge.progress.partitions import stream_key
 from edge.progress.stream import partitions_in_use
+from edge.redis_client import RedisError, connect
 from tests.e2e.beats import beat
 from tests.faults.conftest import CLIP_S, Box
 from tests.inside import inside

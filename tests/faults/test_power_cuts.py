@@ -22,11 +22,11 @@ from uuid import UUID
 import pytest
 
 from core.ids import DEFAULT_TENANT, uuid7
-from core.redis_client import Breaker, connect
 from edge.local.valkey import EmbeddedValkey
 from edge.progress.beat import Beat
 from edge.progress.partitions import stream_key
 from edge.progress.stream import IntakeStream, unpack_beats
+from edge.redis_client import Breaker, connect
 from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

@@ -20,9 +20,9 @@ import pytest
 from core.database import Database, dedicated
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT, uuid7
-from core.migrate import migrate
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
+from edge.migrate import migrate
 from edge.progress.batcher import Batcher
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from core.settings import read_settings
 from edge.local.ffmpeg import ffmpeg_path
+from edge.settings import read_settings
 from tests.clips import make_clip
 from tests.faults.conftest import Box
 from tests.inside import inside

@@ -19,10 +19,10 @@ import psutil
 
 from core.database import dedicated
 from core.ids import DEFAULT_TENANT, uuid7
-from core.settings import read_settings
 from edge.api.access import AccessKeys
 from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, open_socket
+from edge.settings import read_settings
 from tests.e2e.beats import beat
 from tests.waiting import until
 from tests.web import Answer, Person, enter, raw

@@ -14,8 +14,8 @@ import msgspec
 from core.database import Row, Tx
 from core.domain.context import Command, Handler, Table
 from core.domain.topics import TEST_EVENT, told_to_webhooks
+from core.domain.webhook_guard import Guard
 from core.errors import BAD_TARGET, NOT_FOUND, UNKNOWN_TOPIC, WEBHOOK_DISABLED, Fault, Refusal, bad_field
-from core.guard import Guard
 from core.ids import uuid7
 from core.queries import load
 from core.viewer import Viewer

@@ -28,8 +28,8 @@ BASELINE_S = 2.0
 _SERVE = f"""
 import socket, sys
 import uvloop
-from core.observation import start_logging
-from core.settings import read_settings
+from edge.observation import start_logging
+from edge.settings import read_settings
 from edge.__main__ import serve
 from edge.lane.traffic import Traffic
 listener = start_logging("edge")

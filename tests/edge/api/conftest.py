@@ -17,12 +17,12 @@ from pytest_aiohttp.plugin import AiohttpClient
 from core.domain import identity
 from core.keys import Key, KeyRing
 from core.objects import ObjectStore
-from core.redis_client import Redis
-from core.settings import Settings, read_settings
 from core.viewer import service
 from edge.api.access import AccessKeys
 from edge.app import Edge, open_edge
 from edge.local.valkey import EmbeddedValkey
+from edge.redis_client import Redis
+from edge.settings import Settings, read_settings
 from tests.conftest import TestDatabase
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast

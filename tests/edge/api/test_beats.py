@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from core.redis_client import connect
 from edge.progress.drain import Drain
 from edge.progress.partitions import stream_key
+from edge.redis_client import connect
 from tests.edge.api.conftest import House, refused
 from tests.edge.progress.conftest import patient as patient
 

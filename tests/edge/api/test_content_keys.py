@@ -11,8 +11,8 @@ from core.database import Database, DatabaseDown, dedicated
 from core.domain.media_keys import new_key, seal_key
 from core.ids import DEFAULT_TENANT
 from core.keys import parse_ring
-from core.redis_client import Breaker, Redis, RedisDown
 from edge.content_keys import ContentKeys
+from edge.redis_client import Breaker, Redis, RedisDown
 from tests.conftest import TestDatabase
 from tests.edge.api.conftest import RING, House, refused
 from tests.edge.tokens.conftest import Cast

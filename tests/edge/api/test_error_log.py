@@ -10,11 +10,11 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from core.database import Database, DatabaseDown
 from core.errors import ENCODE_FAILED, NOT_FOUND, TIMEOUT, Refusal
-from core.settings import Settings
 from core.viewer import service
 from edge.api.access import AccessKeys
 from edge.api.error_log import MOST_WAITING, ErrorLog, failure_of
 from edge.app import open_edge
+from edge.settings import Settings
 from tests.edge.api.conftest import RING, House
 from tests.waiting import until
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from core.ids import DEFAULT_TENANT
-from core.redis_client import RedisDown
+from edge.redis_client import RedisDown
 from tests.edge.api.conftest import House, refused
 from tests.edge.api.test_beats import a_beat, backlog, drained
 from tests.edge.progress.conftest import patient as patient

@@ -22,12 +22,13 @@ from core.domain.pricing import digits_of, round_amount
 from core.domain.registry import CONTEXTS
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
-from core.settings import SettingsError, read_settings
+from core.variables import SettingsError
 from core.viewer import Viewer
 from edge.api.boundary import boundary
 from edge.api.payments import WebhookFace, outside
 from edge.api.rpc import RpcFace
 from edge.api.stripe_gateway import StripeGateway, amount_from, stripe_amount
+from edge.settings import read_settings
 from tests.conftest import TestDatabase
 from tests.core.domain.commerce.shopping import Till
 from tests.core.rows import Rows

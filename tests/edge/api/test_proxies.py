@@ -10,8 +10,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.settings import SettingsError, read_settings
+from core.variables import SettingsError
 from edge.api.proxies import COUNTRY, behind, client_address, client_country
+from edge.settings import read_settings
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32"), ip_network("fd00::/8"))
 

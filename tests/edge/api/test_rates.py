@@ -8,19 +8,19 @@ from typing import Any, cast
 import pytest
 
 from core.errors import RATE_LIMITED, Refusal
-from core.redis_client import Breaker, Redis
-from core.settings import Settings
 from edge.api import rates
 from edge.api.callers import is_local
 from edge.api.rates import Kind, Rates
 from edge.app import open_edge
+from edge.redis_client import Breaker, Redis
+from edge.settings import Settings
 from tests.edge.api.conftest import House, refused
 
 
 @pytest.fixture
 def breaker(monkeypatch: pytest.MonkeyPatch) -> Breaker:
     """Redis is there: a machine that stands still must not make a test look away."""
-    monkeypatch.setattr("core.redis_client.ANSWER_S", 60.0)
+    monkeypatch.setattr("edge.redis_client.ANSWER_S", 60.0)
     return Breaker()
 
 

@@ -12,8 +12,9 @@ import pytest
 from aiohttp import http_parser
 
 import edge.__main__ as web_process
-from core.settings import SettingsError, read_settings
+from core.variables import SettingsError
 from edge.lane.handler import parses_in_c
+from edge.settings import read_settings
 from tests.edge.lane.stage import Stage, Wire, open_stage, settle
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core import redis_client
+from edge import redis_client
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from core.database import Database
 from core.errors import RULE_BROKEN, Refusal
-from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT
 from edge.cli.__main__ import app
 from edge.local.fault import ServiceFault
@@ -25,6 +24,7 @@ from edge.progress.fold import Rules
 from edge.progress.partitions import dead_key, stream_key, trials_key
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import GROUP, DrainStream, IntakeStream
+from edge.redis_client import Breaker, Redis, connect
 from tests.edge.progress.test_drain import a_beat, a_session, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast

@@ -14,7 +14,6 @@ from asyncpg import PostgresError
 from core.database import Database, DatabaseDown, Row, dedicated
 from core.errors import TIMEOUT, Refusal
 from core.ids import DEFAULT_TENANT, uuid7
-from core.redis_client import Breaker, Redis, connect
 from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
 from edge.progress import write as write_module
@@ -24,6 +23,7 @@ from edge.progress.fold import DEFAULT_RULES, Rules
 from edge.progress.partitions import dead_key, stream_key
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import GROUP, DrainStream, Entry, IntakeStream
+from edge.redis_client import Breaker, Redis, connect
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.waiting import until

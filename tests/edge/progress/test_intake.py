@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from core import redis_client
 from core.database import Database
-from core.redis_client import Breaker, Redis, connect
+from edge import redis_client
 from edge.local.valkey import EmbeddedValkey
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES
 from edge.progress.intake import Intake
 from edge.progress.stream import IntakeStream
+from edge.redis_client import Breaker, Redis, connect
 from tests.edge.progress.test_drain import a_beat, a_session, drained, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast

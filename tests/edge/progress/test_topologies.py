@@ -16,13 +16,13 @@ from uuid import UUID
 import pytest
 
 from core.database import Database
-from core.redis_client import Breaker, Redis, RedisDown, RedisError, connect
 from edge.local.valkey import binary
 from edge.progress.dead import DeadLetters
 from edge.progress.drain import Drain
 from edge.progress.newest import NewestPositions
 from edge.progress.partitions import partition_of, stream_key
 from edge.progress.stream import IntakeStream
+from edge.redis_client import Breaker, Redis, RedisDown, RedisError, connect
 from tests.edge.progress.test_drain import a_beat, a_session, rows
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast

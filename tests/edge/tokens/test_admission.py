@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from core.errors import PLAYBACK_REVOKED, TOO_MANY_STREAMS, Refusal
-from core.redis_client import Redis, ResponseError, connect
 from edge.local.valkey import EmbeddedValkey
+from edge.redis_client import Redis, ResponseError, connect
 from edge.tokens import names
 from edge.tokens.entitlements import ALLOWED_TTL_S, DENIED_TTL_S, Entitlement
 from edge.tokens.leases import PLACE_S

@@ -11,8 +11,8 @@ import pytest
 from core.database import Database, DatabaseDown
 from core.domain import playback
 from core.ids import DEFAULT_TENANT
-from core.redis_client import Breaker, Redis
 from core.viewer import service
+from edge.redis_client import Breaker, Redis
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from tests.edge.tokens.conftest import Cast
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import PLAYBACK_EXPIRED, TOO_MANY_STREAMS, Refusal
-from core.redis_client import Redis
+from edge.redis_client import Redis
 from edge.tokens.entitlements import Entitlement
 from edge.tokens.places import MOST_PLACES, country_code, country_of, has_left, network_of, note, place_of
 from edge.tokens.sessions import RECHECK_S

@@ -11,7 +11,7 @@ from core.database import DatabaseDown
 from core.errors import PLAYBACK_EXPIRED, PLAYBACK_REVOKED, TOO_MANY_STREAMS, UNAVAILABLE, Refusal
 from core.ids import DEFAULT_TENANT, uuid7
 from core.keys import Key, KeyRing
-from core.redis_client import Breaker, Redis, connect
+from edge.redis_client import Breaker, Redis, connect
 from edge.tokens.checking import GRACE_S, Checks, Recorded
 from edge.tokens.entitlements import Entitlement, Entitlements, Subject
 from edge.tokens.grant import Claims, Grants, device_mark

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import dispatch
 from core.database import Connection, Row, dedicated
+from core.domain import media_dispatch
 from core.settings import ROOT
 
 SCHEMA_FILE = ROOT / "db" / "schema.sql"
@@ -96,7 +96,7 @@ async def _migrate_locked(connection: Connection[Row]) -> list[str]:
         done = ["schema"]
     else:
         done = await _apply_missing(connection, known)
-    await dispatch.install(connection)
+    await media_dispatch.install(connection)
     return done
 
 

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.settings import Network
+from core.variables import Network
 
 MAX_URL_CHARS = 2000
 PORTS = frozenset({80, 443, 8080, 8443})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.redis_client import (
+from edge.local.valkey import EmbeddedValkey
+from edge.redis_client import (
     MOST_IN_ONE,
     MOST_UNDER_WAY,
     Breaker,
@@ -19,7 +20,6 @@ from core.redis_client import (
     Script,
     connect,
 )
-from edge.local.valkey import EmbeddedValkey
 from tests.edge.progress.conftest import patient as patient
 from tests.waiting import until
 

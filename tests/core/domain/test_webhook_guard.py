@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.guard import Guard, NotAllowed, is_public
+from core.domain.webhook_guard import Guard, NotAllowed, is_public
 
 PRIVATE = [
     "0.0.0.0",

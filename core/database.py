@@ -18,9 +18,9 @@ import structlog
 
 from core import connections, errors
 from core.connections import Connections
-from core.domain.meanings import meaning_of
 from core.errors import Fault, Refusal
 from core.house import House
+from core.meanings import meaning_of
 from core.patience import QUESTION_S, Patience
 from core.queries import Statement
 from core.viewer import Viewer

@@ -7,8 +7,8 @@ import pytest
 
 from core import errors
 from core.database import translate
-from core.domain.meanings import CONSTRAINT_MEANINGS, KIND_MEANINGS, RULE_MEANINGS
 from core.errors import Code, Refusal
+from core.meanings import CONSTRAINT_MEANINGS, KIND_MEANINGS, RULE_MEANINGS
 from core.settings import ROOT
 from tests.core.rows import Parent, Rows, Values
 

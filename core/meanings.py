@@ -39,6 +39,5 @@ def meaning_of(constraint: str) -> Refusal | None:
     if constraint in CONSTRAINT_MEANINGS:
         code, field = CONSTRAINT_MEANINGS[constraint]
         return Refusal(code, faults=(Fault(field, "is taken"),), data={"constraint": constraint})
-    if rule := RULE_MEANINGS.get(constraint) or KIND_MEANINGS.get(constraint.partition("__")[2]):
-        return Refusal(rule, data={"constraint": constraint})
-    return None
+    rule = RULE_MEANINGS.get(constraint) or KIND_MEANINGS.get(constraint.partition("__")[2])
+    return Refusal(rule, data={"constraint": constraint}) if rule else None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from core.domain.sealing import Sealer
 from core.domain.webhook_guard import Guard
 from core.errors import NOTHING_SEALS, Refusal
-from core.sealing import Sealer
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ from obstore.store import LocalStore, from_url
 CHUNK_BYTES = 8 * 1024 * 1024
 READ_S = 5.0
 """A player gives up on a segment after some ten seconds: better told in time to come again."""
-MOST_AT_ONCE_BYTES = 4 * 1024 * 1024
-"""Copying more than this out of the page cache would hold the loop for a millisecond."""
 AWAY_S = 1.0
 """After a read that was not answered in time, others are refused at once for so long, then one tries."""
 
@@ -45,12 +43,12 @@ class ObjectStore:
             root = Path(url.removeprefix("file://"))
             root.mkdir(parents=True, exist_ok=True)
             self._store = LocalStore(root)
-            self._root: Path | None = root
+            self.folder: Path | None = root
+            """Where the objects lie, for a store that is a folder."""
         else:
             self._store = from_url(url)  # type: ignore[assignment]  # all stores share the functions used here
-            self._root = None
+            self.folder = None
         self._away_until = 0.0
-        self._reads_at_once = self._root is not None and _is_local(self._root)
 
     @property
     def bucket(self) -> str | None:
@@ -70,12 +68,10 @@ class ObjectStore:
 
     def _is_mounted(self) -> bool:
         """A folder that has gone away holds nothing, which does not mean that there is nothing."""
-        return self._root is None or self._root.is_dir()
+        return self.folder is None or self.folder.is_dir()
 
     async def get(self, key: str) -> bytes:
         """All bytes under `key`, within READ_S. Raises ObjectMissing, StoreDown."""
-        if self._reads_at_once and self._root is not None and (body := _read_at_once(self._root / key)) is not None:
-            return body
         now = time.monotonic()
         if now < self._away_until:
             raise StoreDown(f"{key}: the store did not answer a moment ago")
@@ -97,10 +93,6 @@ class ObjectStore:
             raise StoreDown(f"{key}: no answer within {READ_S:g} s") from error
         except (BaseError, OSError) as error:
             raise StoreDown(f"{key}: {error}") from error
-
-    def file_of(self, key: str) -> str | None:
-        """The file under `key`, if it lies on this machine: what is published there never changes."""
-        return f"{self._root}/{key}" if self._reads_at_once else None
 
     async def put(self, key: str, data: bytes | Path) -> None:
         """Stores bytes, or a file's bytes streamed in chunks, under `key`. Raises StoreDown."""
@@ -134,8 +126,8 @@ class ObjectStore:
 
     async def sync(self, prefix: str) -> None:
         """Returns when everything under `prefix` would survive a power cut. Remote stores promise that at `put`."""
-        if self._root is not None:
-            await asyncio.to_thread(_fsync_tree, self._root, prefix)
+        if self.folder is not None:
+            await asyncio.to_thread(_fsync_tree, self.folder, prefix)
 
     async def delete_prefix(self, prefix: str) -> int:
         """Deletes every object under `prefix/`; how many there were."""
@@ -143,8 +135,8 @@ class ObjectStore:
         if keys:
             with _down(prefix):
                 await obstore.delete_async(self._store, keys)
-        if self._root is not None:
-            _remove_empty_folders(self._root / prefix)
+        if self.folder is not None:
+            _remove_empty_folders(self.folder / prefix)
         return len(keys)
 
 
@@ -164,39 +156,6 @@ def _missing(key: str) -> Iterator[None]:
         yield
     except (NotFoundError, FileNotFoundError) as error:
         raise ObjectMissing(key) from error
-
-
-def _is_local(folder: Path) -> bool:
-    """Whether opening a file below `folder` asks this machine alone: a server that hangs would hang the event loop."""
-    try:
-        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    except OSError:
-        return False
-    resolved = str(folder.resolve())
-    below = [(len(at), kind) for _, at, kind, *_ in mounts if at == "/" or f"{resolved}/".startswith(f"{at}/")]
-    kind = max(below, default=(0, "unknown"))[1]
-    return not kind.startswith(("nfs", "cifs", "smb", "fuse", "ceph", "gluster", "9p", "afs", "lustre", "unknown"))
-
-
-def _read_at_once(path: Path) -> bytes | None:
-    """The whole file, if all of it is in the page cache; else None, and nobody has waited for a disk.
-
-    RWF_NOWAIT makes the kernel say so instead of reading: 200 kB take 30 us here, by way of a thread pool 185.
-    """
-    try:
-        # Opening a pipe that somebody has put there must not wait for its writer.
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        room = bytearray(os.fstat(handle).st_size)
-        if len(room) <= MOST_AT_ONCE_BYTES and os.preadv(handle, [room], 0, os.RWF_NOWAIT) == len(room):
-            return bytes(room)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
-    return None
 
 
 def _fsync_tree(root: Path, prefix: str) -> None:

@@ -60,6 +60,7 @@ from edge.lane.learned import Learned
 from edge.lane.whole import Wholes
 from edge.leaving import Leaving
 from edge.lookups import Prefixes, asker, durations, pinger, vouch
+from edge.near_store import NearStore
 from edge.progress.batcher import Batcher
 from edge.progress.fold import rules_from
 from edge.progress.intake import Intake
@@ -231,7 +232,7 @@ async def open_edge(settings: Settings) -> Edge:
     database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=settings.house)
     redis = connect(settings.redis_url)
     breaker = Breaker()
-    objects = ObjectStore(settings.store_url)
+    objects = NearStore(settings.store_url)
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
     tenants = Tenants(database)

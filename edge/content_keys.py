@@ -15,9 +15,9 @@ import structlog
 
 from core.database import Database, DatabaseDown
 from core.domain.media_keys import SealedKey, find_key, open_key
+from core.domain.sealing import Unsealable
 from core.errors import KEY_LOST, Refusal
 from core.keys import KeyRing
-from core.sealing import Unsealable
 from core.viewer import service
 from edge.redis_client import Breaker, Redis, RedisDown
 

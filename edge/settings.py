@@ -10,10 +10,10 @@ from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from core.domain.sealing import Sealer
 from core.domain.webhook_guard import Guard
 from core.house import House
 from core.keys import KeyRing
-from core.sealing import Sealer
 from core.settings import DATABASE_SCHEMES, SharedSettings, read_shared_settings
 from core.variables import Network, SettingsError, Variables
 from edge.settings_providers import Provider, read_providers
@@ -34,7 +34,7 @@ class Settings(SharedSettings):
     owner_database_url: str | None
     redis_url: str | None
     sealing_keys: KeyRing | None
-    """What secrets at rest are sealed with (core/sealing.py)."""
+    """What secrets at rest are sealed with (core/domain/sealing.py)."""
     listen_host: str
     listen_port: int
     edge_processes: int

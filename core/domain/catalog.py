@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import ANYONE, EVERY_VERB, Command, Context, Handler, Table
+from core.domain.context import ANYONE, EVERY_VERB, Command, Context, Handler, Moment, Table
 from core.domain.pricing import check_amount, check_period
 from core.errors import CONTENT_NOT_FOUND, NOT_FOUND, Refusal, bad_field
 from core.queries import load
@@ -98,9 +98,6 @@ def check_start(start: date, today: date) -> Refusal | None:
 
 
 # COMMANDS
-
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class PublishContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,18 +12,29 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
-from core.database import Database, Tx
+from core.database import Database, Row, Tx
 from core.domain.context import Command, Context, Handler
-from core.errors import FORBIDDEN, KEY_BUSY, KEY_REUSED, SHOWN_ONCE, SIGN_IN_NEEDED, UNKNOWN_COMMAND, Refusal, bad_field
+from core.errors import (
+    FORBIDDEN,
+    KEY_BUSY,
+    KEY_REUSED,
+    NOT_FOUND,
+    SHOWN_ONCE,
+    SIGN_IN_NEEDED,
+    UNKNOWN_COMMAND,
+    Refusal,
+    bad_field,
+)
 from core.queries import load
 from core.viewer import Viewer
 
 SQL = load("core.domain", "commands.sql")
 
+S = TypeVar("S", bound=msgspec.Struct)
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -118,6 +129,13 @@ class Commands:
             body = msgspec.json.encode(await self._handlers[command.request](tx, viewer, asked, now))
             await tx.run(SQL["key_insert"], key, name, request_hash, b"" if command.shows_secret else body)
         return Done(body)
+
+
+def answer(kind: type[S], row: Row | None) -> S:
+    """`row` as the record `kind`, whose fields are its columns. Raises Refusal NOT_FOUND where there is none."""
+    if row is None:
+        raise Refusal(NOT_FOUND)
+    return kind(**dict(row))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,7 +23,12 @@ Verb = Literal["read", "insert", "update", "delete"]
 READ_ONLY: frozenset[Verb] = frozenset({"read"})
 EVERY_VERB: frozenset[Verb] = frozenset({"read", "insert", "update", "delete"})
 STAFF: frozenset[Role] = frozenset({"staff", "service_role"})
+PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
+"""Whoever is signed in."""
 ANYONE: frozenset[Role] = frozenset({"anon", "authenticated", "staff", "service_role"})
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that says its zone."""
 
 
 @dataclass(frozen=True, slots=True)

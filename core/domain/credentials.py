@@ -5,6 +5,7 @@ Pure. Knows no rows: whether an address is taken is the database's answer.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 
 from core.errors import WEAK_PASSWORD, Fault, Refusal, bad_field
@@ -30,6 +31,11 @@ def canonical_email(text: str, path: str = "email") -> str:
     if not local or "@" in local or len(labels) < 2 or not all(labels):
         raise bad_field(path, "must be an address like name@example.org")
     return email
+
+
+def digest(secret: str) -> bytes:
+    """What is kept of a secret that was handed out: its many random bits need no salt and no stretching. Takes any text."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def check_password(password: str, email: str) -> Refusal | None:

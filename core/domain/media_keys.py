@@ -10,9 +10,9 @@ from secrets import token_bytes
 from uuid import UUID
 
 from core.database import Tx
+from core.domain.sealing import Unsealable, seal, unseal
 from core.keys import KeyRing
 from core.queries import load
-from core.sealing import Unsealable, seal, unseal
 
 SQL = load("core.domain", "media_keys.sql")
 KEY_BYTES = 16

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from core.database import Tx
 from core.domain.media_results import Split
-from core.domain.media_tasks import FIRST_BONUS, STITCH_BONUS, Attempt, decline, queue_tasks
+from core.domain.media_tasks import FIRST_BONUS, STITCH_BONUS, Attempt, lock_to_end, queue_tasks
 from core.domain.media_tasks import SQL as TASKS
 from core.queries import load
 
@@ -18,14 +18,9 @@ SQL = load("core.domain", "media_pieces.sql")
 
 async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
     """Ends the first task by queueing the job's pieces, in one step; False when the fence is no longer ours. May be repeated."""
-    row = await tx.one(TASKS["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        await decline(tx, row, "cancel")
-        return False
+    row = await lock_to_end(tx, attempt)
+    if isinstance(row, bool):
+        return row
     kinds: list[tuple[str, int | None]] = [("encode", number) for number in range(done.chunks)]
     kinds += [("audio", None)] if done.has_sound else []
     count = len(kinds)
@@ -45,15 +40,9 @@ async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
 
 async def finish_piece(tx: Tx, attempt: Attempt) -> bool:
     """Counts a stored piece; the last one queues the stitch in the same step. False: lost, or nobody wants it any more."""
-    row = await tx.one(TASKS["task_lock"], attempt.task_id)
-    if row is None or row["fence"] != attempt.fence:
-        return False
-    if row["state"] != "running":
-        return bool(row["state"] == "done")
-    if row["cancel_requested"]:
-        # Asked for since the last renewal.
-        await decline(tx, row, "cancel")
-        return False
+    row = await lock_to_end(tx, attempt)
+    if isinstance(row, bool):
+        return row
     await tx.run(TASKS["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
     if await tx.value(SQL["piece_done"], row["job_id"]) == 0:
         stitch = await tx.value(SQL["stitch_insert"], row["job_id"])

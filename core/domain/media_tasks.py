@@ -195,8 +195,8 @@ async def renew(
     return "lost" if cancel is None else "cancel" if cancel else "go_on"
 
 
-async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
-    """Publishes, in one step; False when the fence is no longer ours and nothing was changed. May be repeated."""
+async def lock_to_end(tx: Tx, attempt: Attempt) -> Row | bool:
+    """The locked row of a task that the attempt may end; else whether it has ended it already."""
     row = await tx.one(SQL["task_lock"], attempt.task_id)
     if row is None or row["fence"] != attempt.fence:
         return False
@@ -207,6 +207,14 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
         # Asked for since the last renewal.
         await decline(tx, row, "cancel")
         return False
+    return row
+
+
+async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
+    """Publishes, in one step; False when the fence is no longer ours and nothing was changed. May be repeated."""
+    row = await lock_to_end(tx, attempt)
+    if isinstance(row, bool):
+        return row
     await tx.one(SQL["content_lock"], row["content_id"])
     generation_id = row["generation_id"]
     await tx.run(

@@ -60,6 +60,10 @@ class Arguments:
         self.values.append(value)
         return self._cast("bigint", "bigint")
 
+    def of(self, statement: str) -> Sql:
+        """The statement whose parameters these are."""
+        return Sql(statement, tuple(self.values))
+
     def _cast(self, sent: str, type_: str) -> str:
         parameter = f"${len(self.values) + self._first - 1}::{sent}"
         return parameter if type_ == sent else f"{parameter}::{type_}"
@@ -72,10 +76,9 @@ def render_read(tree: Node, format_: Format, count: Count | None, *, strip_nulls
     if tree.keyset is not None:
         return _render_keyset(tree, arguments, where, count, strip_nulls)
     rows = _rows(tree, arguments, where)
-    return Sql(
+    return arguments.of(
         f"SELECT {_body(tree, format_, strip_nulls)} AS body, count(*) AS row_count, {_total(tree, where, count)} AS total"
-        f" FROM ({rows}) AS e",
-        tuple(arguments.values),
+        f" FROM ({rows}) AS e"
     )
 
 
@@ -86,12 +89,11 @@ def _render_keyset(tree: Node, arguments: Arguments, where: str, count: Count | 
     outputs = ", ".join(f"{expression} AS {quote(name)}" for name, expression in _columns(tree, arguments))
     keys = ", ".join(f"{_place(tree.alias, term.place, arguments)}::text" for term in tree.order)
     row = "json_strip_nulls(e.row)" if strip_nulls else "e.row"
-    return Sql(
+    return arguments.of(
         f"SELECT convert_to(coalesce(json_agg({row})::text, '[]'), 'UTF8') AS body, count(*) AS row_count,"
         f" {_total(tree, where, count)} AS total, (array_agg(e.key))[count(*)::int] AS last"
         f" FROM (SELECT row_to_json(o.*) AS row, json_build_array({keys})::text AS key FROM ({page}) AS {tree.alias}"
-        f" CROSS JOIN LATERAL (SELECT {outputs}) AS o) AS e",
-        tuple(arguments.values),
+        f" CROSS JOIN LATERAL (SELECT {outputs}) AS o) AS e"
     )
 
 
@@ -129,9 +131,7 @@ def _later(term: Sort, left: str, value: str | None, arguments: Arguments) -> st
 def render_matches(tree: Node) -> Sql:
     """The rows that match, without their columns: to ask the planner how many there are."""
     arguments = Arguments()
-    return Sql(
-        f"SELECT FROM {quote(tree.table.name)} AS {tree.alias}{_where(tree, arguments)}", tuple(arguments.values)
-    )
+    return arguments.of(f"SELECT FROM {quote(tree.table.name)} AS {tree.alias}{_where(tree, arguments)}")
 
 
 def render_rows(tree: Node, format_: Format, strip_nulls: bool, arguments: Arguments) -> tuple[str, str]:

@@ -29,16 +29,13 @@ def render_change(change: Change) -> Sql:
     if returns == "headers-only" and tree.table.primary_key:
         pairs = ", ".join(f"{arguments.text(name)}, written.{quote(name)}::text" for name in tree.table.primary_key)
         key = f"(SELECT json_build_object({pairs})::text FROM written LIMIT 1)"
+    body, source = "''::bytea", ""
     if returns == "representation":
         shown = replace(tree, where=(), source="written")
         body, rows = render_rows(shown, change.read.format, change.read.strip_nulls, arguments)
-        return Sql(
-            f"WITH written AS ({written}) SELECT {body} AS body, {counts} AS new_count, {key} AS key FROM ({rows}) AS e",
-            tuple(arguments.values),
-        )
-    return Sql(
-        f"WITH written AS ({written}) SELECT ''::bytea AS body, {counts} AS new_count, {key} AS key",
-        tuple(arguments.values),
+        source = f" FROM ({rows}) AS e"
+    return arguments.of(
+        f"WITH written AS ({written}) SELECT {body} AS body, {counts} AS new_count, {key} AS key{source}"
     )
 
 

@@ -42,7 +42,7 @@ UPDATE webhook_deliveries SET delivered_at = now(), lease_until = NULL, last_err
 WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
 
 -- name: later none
--- Failed for now. $1 delivery, $2 fence, $3 why, $4 seconds until it is tried again.
+-- This try failed. $1 delivery, $2 fence, $3 why, $4 seconds until it is tried again.
 UPDATE webhook_deliveries SET next_attempt_at = now() + make_interval(secs => $4), lease_until = NULL, last_error = $3
 WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
 

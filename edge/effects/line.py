@@ -43,7 +43,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """It failed for now. `after_s` is what the other side asked to wait for."""
+    """This try failed; there is another. `after_s` is what the other side asked to wait for."""
 
     why: str
     after_s: float | None = None

@@ -28,7 +28,7 @@ UPDATE outbox SET delivered_at = now(), lease_until = NULL, last_error = NULL, o
 WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
 
 -- name: later none
--- Failed for now. $1 effect, $2 fence, $3 why, $4 seconds until it is tried again.
+-- This try failed. $1 effect, $2 fence, $3 why, $4 seconds until it is tried again.
 UPDATE outbox SET next_attempt_at = now() + make_interval(secs => $4), lease_until = NULL, last_error = $3
 WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
 

@@ -16,11 +16,11 @@ from core.database import Database, Row
 from core.domain.commands import Commands
 from core.domain.platform import integrations
 from core.domain.registry import CONTEXTS
+from core.domain.sealing import Sealer
 from core.errors import Refusal
 from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.keys import Key, KeyRing
-from core.sealing import Sealer
 from core.viewer import GUEST, Viewer, service
 from tests.conftest import TestDatabase
 

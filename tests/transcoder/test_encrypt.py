@@ -20,12 +20,12 @@ from core.database import Database
 from core.domain import media_keys
 from core.domain.media_encoding import Encoding
 from core.domain.media_keys import KEY_BYTES, new_key, open_key
+from core.domain.sealing import Unsealable, seal, unseal
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.keys import parse_ring
 from core.objects import ObjectStore
 from core.process import run_tool
-from core.sealing import Unsealable, seal, unseal
 from core.viewer import service
 from tests.transcoder.sources import encode_locally, ffmpeg, film, frames_of
 from tests.transcoder.test_chunks import tasks, work_off

@@ -64,16 +64,21 @@ class Watched(ObjectStore):
         return await super().delete_prefix(prefix)
 
 
+async def an_attempt(path: Path, *, number: int = 1, most: int = 3, resumes: bool = False) -> Attempt:
+    """The `number`th of `most` attempts at a preview of the film at `path`, which is in the store."""
+    shared = msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode()
+    size_bytes = (await asyncio.to_thread(path.stat)).st_size
+    return Attempt(
+        uuid7(), number, number, most, uuid7(), None, "film", size_bytes, "in/film", PREFIX, uuid7(), "preview", None,
+        shared, resumes=resumes,
+    )  # fmt: skip
+
+
 async def grow(path: Path, tmp_path: Path, *, needed: bool = True) -> tuple[Watched, list[Preview]]:
     """A preview from its beginning to its end."""
     store = Watched(f"file://{tmp_path / 'store'}")
     await store.put("in/film", path)
-    source = await probe(path)
-    shared = msgspec.json.encode(Shared(source, CHUNK_S)).decode()
-    size_bytes = len(await store.get("in/film"))
-    attempt = Attempt(
-        uuid7(), 1, 1, 1, uuid7(), None, "film", size_bytes, "in/film", PREFIX, uuid7(), "preview", None, shared
-    )
+    attempt = await an_attempt(path, most=1)
     shown: list[Preview] = []
 
     async def show(preview: Preview) -> bool:
@@ -208,24 +213,7 @@ async def test_another_attempt_goes_on_where_a_dead_one_stopped(
     halfway = Halfway()
     store = Breaking(f"file://{tmp_path / 'store'}", halfway, 2)
     await store.put("in/film", path)
-    source = await probe(path)
-    shared = msgspec.json.encode(Shared(source, CHUNK_S)).decode()
-    first = Attempt(
-        uuid7(),
-        1,
-        1,
-        3,
-        uuid7(),
-        None,
-        "film",
-        path.stat().st_size,
-        "in/film",
-        PREFIX,
-        uuid7(),
-        "preview",
-        None,
-        shared,
-    )
+    first = await an_attempt(path)
     shown: list[Preview] = []
 
     async def show(preview: Preview) -> bool:
@@ -264,10 +252,7 @@ async def test_what_other_hands_began_otherwise_is_not_continued(tmp_path: Path)
     assert begun != whole
     store.states.clear()
     await store.put(key, begun.encode())
-    attempt = Attempt(
-        uuid7(), 2, 2, 3, uuid7(), None, "film", path.stat().st_size, "in/film", PREFIX, uuid7(), "preview", None,
-        msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode(), resumes=True,
-    )  # fmt: skip
+    attempt = await an_attempt(path, number=2, resumes=True)
 
     async def show(_: Preview) -> bool:
         raise AssertionError("players have it already")
@@ -284,23 +269,7 @@ async def test_a_worker_that_stood_still_leaves_the_preview_to_others(tmp_path: 
     path = make(tmp_path / "film.mkv", *picture("320x180", "25", 20), *FAST, "-g", "50")
     store = Watched(f"file://{tmp_path / 'store'}")
     await store.put("in/film", path)
-    shared = msgspec.json.encode(Shared(await probe(path), CHUNK_S)).decode()
-    attempt = Attempt(
-        uuid7(),
-        1,
-        1,
-        3,
-        uuid7(),
-        None,
-        "film",
-        path.stat().st_size,
-        "in/film",
-        PREFIX,
-        uuid7(),
-        "preview",
-        None,
-        shared,
-    )
+    attempt = await an_attempt(path)
     status = Status(ticked_at=time.monotonic() - 60)
 
     async def show(_: Preview) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from core.database import Tx
-from core.domain.commands import acting_as_service
+from core.domain.commands import acting_as_service, answer
 from core.errors import NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -104,10 +104,7 @@ async def do_find_booking(tx: Tx, _: Viewer, asked: FindBooking, now: datetime) 
     """Raises Refusal NOT_FOUND or about a field."""
     if refusal := check_one_named(promo_code=asked.promo_code, vanity_url=asked.vanity_url):
         raise refusal
-    row = await tx.one(SQL["booking_find"], asked.promo_code, asked.vanity_url)
-    if row is None:
-        raise Refusal(NOT_FOUND)
-    return Booking(**dict(row))
+    return answer(Booking, await tx.one(SQL["booking_find"], asked.promo_code, asked.vanity_url))
 
 
 async def do_record_event(tx: Tx, _: Viewer, asked: RecordAttributionEvent, now: datetime) -> AttributionEventRecorded:

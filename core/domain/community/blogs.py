@@ -11,15 +11,14 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
+from core.domain.commands import acting_as_service, answer, emit
+from core.domain.context import PEOPLE, Command, Handler
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 _SQL = load("core.domain.community", "blogs.sql")
 
-_PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 
 # RULES
 
@@ -103,8 +102,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "reject_blog": Command(RejectBlog, BlogState),
         "publish_blog": Command(PublishBlog, BlogState),
         "feature_blog": Command(FeatureBlog, BlogState),
-        "resubmit_blog": Command(ResubmitBlog, BlogState, _PEOPLE),
-        "upvote_comment": Command(UpvoteComment, CommentUpvoted, _PEOPLE),
+        "resubmit_blog": Command(ResubmitBlog, BlogState, PEOPLE),
+        "upvote_comment": Command(UpvoteComment, CommentUpvoted, PEOPLE),
     }
 )
 
@@ -113,26 +112,26 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 
 async def do_approve_blog(tx: Tx, _: Viewer, asked: ApproveBlog, __: datetime) -> BlogState:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
-    return _state(await tx.one(_SQL["blog_approve"], asked.blog_id))
+    return answer(BlogState, await tx.one(_SQL["blog_approve"], asked.blog_id))
 
 
 async def do_reject_blog(tx: Tx, _: Viewer, asked: RejectBlog, now: datetime) -> BlogState:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
-    return _state(await tx.one(_SQL["blog_reject"], asked.blog_id, asked.reason, now))
+    return answer(BlogState, await tx.one(_SQL["blog_reject"], asked.blog_id, asked.reason, now))
 
 
 async def do_publish_blog(tx: Tx, _: Viewer, asked: PublishBlog, now: datetime) -> BlogState:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
     if refusal := check_publishing(await tx.one(_SQL["blog_lock"], asked.blog_id)):
         raise refusal
-    state = _state(await tx.one(_SQL["blog_publish"], asked.blog_id, now))
+    state = answer(BlogState, await tx.one(_SQL["blog_publish"], asked.blog_id, now))
     await emit(tx, "blog.published", f"blog:{asked.blog_id}", {"blog_id": asked.blog_id})
     return state
 
 
 async def do_feature_blog(tx: Tx, _: Viewer, asked: FeatureBlog, __: datetime) -> BlogState:
     """Raises Refusal NOT_FOUND."""
-    return _state(await tx.one(_SQL["blog_feature"], asked.blog_id, asked.is_featured))
+    return answer(BlogState, await tx.one(_SQL["blog_feature"], asked.blog_id, asked.is_featured))
 
 
 async def do_resubmit_blog(tx: Tx, viewer: Viewer, asked: ResubmitBlog, _: datetime) -> BlogState:
@@ -140,7 +139,7 @@ async def do_resubmit_blog(tx: Tx, viewer: Viewer, asked: ResubmitBlog, _: datet
     if refusal := check_own(await tx.one(_SQL["blog_lock"], asked.blog_id), viewer):
         raise refusal
     async with acting_as_service(tx):
-        return _state(await tx.one(_SQL["blog_resubmit"], asked.blog_id))
+        return answer(BlogState, await tx.one(_SQL["blog_resubmit"], asked.blog_id))
 
 
 async def do_upvote_comment(tx: Tx, _: Viewer, asked: UpvoteComment, __: datetime) -> CommentUpvoted:
@@ -149,12 +148,6 @@ async def do_upvote_comment(tx: Tx, _: Viewer, asked: UpvoteComment, __: datetim
         raise Refusal(NOT_FOUND)
     await tx.run(_SQL["upvote_insert"], asked.comment_id)
     return CommentUpvoted(asked.comment_id, await tx.value(_SQL["upvotes_get"], asked.comment_id))
-
-
-def _state(row: Row | None) -> BlogState:
-    if row is None:
-        raise Refusal(NOT_FOUND)
-    return BlogState(**dict(row))
 
 
 HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(

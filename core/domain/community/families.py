@@ -5,10 +5,9 @@ Decides who may ask in and who may answer. The secret goes into the mail and now
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated
 from uuid import UUID
@@ -16,17 +15,17 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
+from core.domain import invitations
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
-from core.domain.credentials import canonical_email
-from core.errors import ALREADY_MEMBER, BAD_INVITATION, LAST_ADMIN, NOT_FOUND, Refusal
+from core.domain.context import PEOPLE, Command, Handler
+from core.domain.credentials import canonical_email, digest
+from core.domain.invitations import Email, Token
+from core.errors import ALREADY_MEMBER, LAST_ADMIN, NOT_FOUND, Refusal
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 _SQL = load("core.domain.community", "families.sql")
 
-_PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
-INVITATION_LIFETIME = timedelta(days=7)
 
 # RULES
 
@@ -34,12 +33,8 @@ INVITATION_LIFETIME = timedelta(days=7)
 def check_invitation(row: Row | None, address: str | None, now: datetime) -> Refusal | None:
     """An invitation is answered by whom it was sent to, once, in time."""
     if row is None or address is None or row["email"].lower() != address.lower():
-        return Refusal(BAD_INVITATION, data={"reason": "unknown"})
-    if row["status"] != "pending":
-        return Refusal(BAD_INVITATION, "It has been answered already.", data={"reason": "answered"})
-    if row["expires_at"] <= now:
-        return Refusal(BAD_INVITATION, "The invitation has expired.", data={"reason": "expired"})
-    return None
+        return invitations.unknown()
+    return invitations.check_open(is_pending=row["status"] == "pending", expires_at=row["expires_at"], now=now)
 
 
 def check_leaving(role: str, admins: int, members: int) -> Refusal | None:
@@ -50,8 +45,6 @@ def check_leaving(role: str, admins: int, members: int) -> Refusal | None:
 # COMMANDS
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
-Token = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class CreateFamily(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,11 +104,11 @@ class LeaveFamily(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "create_family": Command(CreateFamily, FamilyState, _PEOPLE),
-        "invite_to_family": Command(InviteToFamily, FamilyInvited, _PEOPLE),
-        "accept_family_invitation": Command(AcceptFamilyInvitation, InvitationAnswered, _PEOPLE),
-        "decline_family_invitation": Command(DeclineFamilyInvitation, InvitationAnswered, _PEOPLE),
-        "leave_family": Command(LeaveFamily, FamilyState, _PEOPLE),
+        "create_family": Command(CreateFamily, FamilyState, PEOPLE),
+        "invite_to_family": Command(InviteToFamily, FamilyInvited, PEOPLE),
+        "accept_family_invitation": Command(AcceptFamilyInvitation, InvitationAnswered, PEOPLE),
+        "decline_family_invitation": Command(DeclineFamilyInvitation, InvitationAnswered, PEOPLE),
+        "leave_family": Command(LeaveFamily, FamilyState, PEOPLE),
     }
 )
 
@@ -135,13 +128,13 @@ async def do_invite_to_family(tx: Tx, _: Viewer, asked: InviteToFamily, now: dat
     family = await tx.one(_SQL["family_managed"], asked.family_id)
     if family is None:
         raise Refusal(NOT_FOUND)
-    token, expires_at = secrets.token_urlsafe(32), now + INVITATION_LIFETIME
+    token, expires_at = secrets.token_urlsafe(32), now + invitations.LIFETIME
     async with acting_as_service(tx):
         if await tx.value(_SQL["address_is_member"], asked.family_id, email):
             raise Refusal(ALREADY_MEMBER)
         await tx.run(_SQL["invitation_drop"], asked.family_id, email)
         invitation_id = await tx.value(
-            _SQL["invitation_insert"], asked.family_id, email, _digest(token), expires_at, now
+            _SQL["invitation_insert"], asked.family_id, email, digest(token), expires_at, now
         )
     payload = {
         "template": "family_invitation",
@@ -195,16 +188,12 @@ async def do_leave_family(tx: Tx, viewer: Viewer, asked: LeaveFamily, _: datetim
 
 
 async def _open(tx: Tx, viewer: Viewer, token: str, now: datetime) -> Row:
-    row = await tx.one(_SQL["invitation_lock"], _digest(token))
+    row = await tx.one(_SQL["invitation_lock"], digest(token))
     address = await tx.value(_SQL["address_get"], viewer.user_id)
     if refusal := check_invitation(row, address, now):
         raise refusal
     assert row is not None
     return row
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(

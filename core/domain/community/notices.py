@@ -14,15 +14,14 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
+from core.domain.commands import acting_as_service, answer, emit
+from core.domain.context import PEOPLE, Command, Handler, Moment
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 _SQL = load("core.domain.community", "notices.sql")
 
-_PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 MAX_TEXT_CHARS = 10_000
 
 # RULES
@@ -46,7 +45,6 @@ def check_reply(row: Row | None, viewer: Viewer) -> Refusal | None:
 
 # COMMANDS
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 
 
@@ -129,13 +127,13 @@ class NotificationsRead(msgspec.Struct, frozen=True):
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "publish_announcement": Command(PublishAnnouncement, AnnouncementState, _PEOPLE),
-        "schedule_announcement": Command(ScheduleAnnouncement, AnnouncementState, _PEOPLE),
-        "expire_announcement": Command(ExpireAnnouncement, AnnouncementState, _PEOPLE),
-        "read_announcement": Command(ReadAnnouncement, AnnouncementRead, _PEOPLE),
+        "publish_announcement": Command(PublishAnnouncement, AnnouncementState, PEOPLE),
+        "schedule_announcement": Command(ScheduleAnnouncement, AnnouncementState, PEOPLE),
+        "expire_announcement": Command(ExpireAnnouncement, AnnouncementState, PEOPLE),
+        "read_announcement": Command(ReadAnnouncement, AnnouncementRead, PEOPLE),
         "answer_help_request": Command(AnswerHelpRequest, HelpRequestState),
-        "reply_to_help_request": Command(ReplyToHelpRequest, HelpRequestState, _PEOPLE),
-        "read_all_notifications": Command(ReadAllNotifications, NotificationsRead, _PEOPLE),
+        "reply_to_help_request": Command(ReplyToHelpRequest, HelpRequestState, PEOPLE),
+        "read_all_notifications": Command(ReadAllNotifications, NotificationsRead, PEOPLE),
     }
 )
 
@@ -144,7 +142,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
 
 async def do_publish_announcement(tx: Tx, _: Viewer, asked: PublishAnnouncement, now: datetime) -> AnnouncementState:
     """Raises Refusal NOT_FOUND (also for one that is not one's own to publish), ILLEGAL_MOVE."""
-    state = _announcement(await tx.one(_SQL["announcement_publish"], asked.announcement_id, now))
+    state = answer(AnnouncementState, await tx.one(_SQL["announcement_publish"], asked.announcement_id, now))
     subject = f"announcement:{asked.announcement_id}"
     await emit(tx, "announcement.published", subject, {"announcement_id": asked.announcement_id})
     return state
@@ -154,12 +152,14 @@ async def do_schedule_announcement(tx: Tx, _: Viewer, asked: ScheduleAnnouncemen
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE or about a field."""
     if refusal := check_schedule(asked.scheduled_at, now):
         raise refusal
-    return _announcement(await tx.one(_SQL["announcement_schedule"], asked.announcement_id, asked.scheduled_at))
+    return answer(
+        AnnouncementState, await tx.one(_SQL["announcement_schedule"], asked.announcement_id, asked.scheduled_at)
+    )
 
 
 async def do_expire_announcement(tx: Tx, _: Viewer, asked: ExpireAnnouncement, __: datetime) -> AnnouncementState:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
-    return _announcement(await tx.one(_SQL["announcement_expire"], asked.announcement_id))
+    return answer(AnnouncementState, await tx.one(_SQL["announcement_expire"], asked.announcement_id))
 
 
 async def do_read_announcement(tx: Tx, _: Viewer, asked: ReadAnnouncement, now: datetime) -> AnnouncementRead:
@@ -173,7 +173,7 @@ async def do_read_announcement(tx: Tx, _: Viewer, asked: ReadAnnouncement, now: 
 async def do_answer_help_request(tx: Tx, _: Viewer, asked: AnswerHelpRequest, __: datetime) -> HelpRequestState:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
     row = await tx.one(_SQL["help_request_answer"], asked.help_request_id, asked.response, asked.status)
-    return _help_request(row)
+    return answer(HelpRequestState, row)
 
 
 async def do_reply_to_help_request(tx: Tx, viewer: Viewer, asked: ReplyToHelpRequest, _: datetime) -> HelpRequestState:
@@ -181,24 +181,12 @@ async def do_reply_to_help_request(tx: Tx, viewer: Viewer, asked: ReplyToHelpReq
     if refusal := check_reply(await tx.one(_SQL["help_request_get"], asked.help_request_id), viewer):
         raise refusal
     async with acting_as_service(tx):
-        return _help_request(await tx.one(_SQL["help_request_reply"], asked.help_request_id, asked.reply))
+        return answer(HelpRequestState, await tx.one(_SQL["help_request_reply"], asked.help_request_id, asked.reply))
 
 
 async def do_read_all_notifications(tx: Tx, _: Viewer, __: ReadAllNotifications, ___: datetime) -> NotificationsRead:
     """Nothing unread is no mistake."""
     return NotificationsRead(await tx.run(_SQL["notifications_read"]))
-
-
-def _announcement(row: Row | None) -> AnnouncementState:
-    if row is None:
-        raise Refusal(NOT_FOUND)
-    return AnnouncementState(**dict(row))
-
-
-def _help_request(row: Row | None) -> HelpRequestState:
-    if row is None:
-        raise Refusal(NOT_FOUND)
-    return HelpRequestState(**dict(row))
 
 
 HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(

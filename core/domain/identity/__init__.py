@@ -12,8 +12,8 @@ from types import MappingProxyType
 import msgspec
 
 from core.domain.context import EVERY_VERB, READ_ONLY, Command, Context, Handler, Table
+from core.domain.credentials import digest
 from core.domain.identity import api_keys, moderation, people
-from core.domain.identity.api_keys import digest
 from core.domain.identity.moderation import open_visit
 from core.domain.identity.providers import ProviderIdentity, find_or_make_person
 from core.domain.identity.sessions import (

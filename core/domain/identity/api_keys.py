@@ -5,7 +5,6 @@ Decides their making, their end and whether one is good. The key itself is known
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,8 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import Command, Handler
+from core.domain.context import PEOPLE, Command, Handler
+from core.domain.credentials import digest
 from core.errors import (
     ACCESS_TOKEN_EXPIRED,
     BAD_ACCESS_TOKEN,
@@ -30,7 +30,7 @@ from core.errors import (
 )
 from core.ids import uuid7
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 SQL = load("core.domain.identity", "api_keys.sql")
 
@@ -38,7 +38,6 @@ MARK = "pk_"
 SHOWN_CHARS = 8
 """Of a key, behind the mark: enough to tell one's keys apart, and 212 bits stay unknown."""
 MOST_KEYS = 50
-PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 
 _VERBS = ("read", "insert", "update", "delete", "*")
 _SCOPE = re.compile(rf"(?:(?:[a-z_]{{1,63}}|\*):(?:{'|'.join(map(re.escape, _VERBS))})|rpc:[a-z_]{{1,63}})")
@@ -165,11 +164,6 @@ async def do_revoke(tx: Tx, viewer: Viewer, asked: RevokeApiKey, now: datetime) 
     if row is None:
         raise Refusal(NOT_FOUND, "There is no such API key.")
     return RevokedApiKey(row["id"], row["revoked_at"])
-
-
-def digest(token: str) -> bytes:
-    """What is stored of a secret: 256 random bits need no salt and no stretching."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 async def write_uses(tx: Tx, uses: Sequence[Use]) -> None:

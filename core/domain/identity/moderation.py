@@ -15,7 +15,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
+from core.domain.context import Command, Handler, Moment
 from core.domain.identity.sessions import Opened, Origin, end_sessions, open_session
 from core.errors import FORBIDDEN, NOT_FOUND, NOT_PLATFORM_ADMIN, NOT_YOURSELF, Refusal, bad_field
 from core.ids import SYSTEM_USER
@@ -59,7 +59,6 @@ def check_ban(until: datetime | None, now: datetime) -> Refusal | None:
 
 # COMMANDS
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 

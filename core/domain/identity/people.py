@@ -11,14 +11,13 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import Command, Handler
+from core.domain.context import PEOPLE, Command, Handler
 from core.errors import NOT_FOUND, NOT_YOURSELF, SIGN_IN_NEEDED, Refusal
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 _SQL = load("core.domain.identity", "people.sql")
 
-_PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 
 # RULES
 
@@ -82,10 +81,10 @@ class PrivacyRequested(msgspec.Struct, frozen=True):
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "follow_user": Command(FollowUser, Following, _PEOPLE),
-        "unfollow_user": Command(UnfollowUser, Following, _PEOPLE),
-        "end_session": Command(EndSession, SessionEnded, _PEOPLE),
-        "request_privacy": Command(RequestPrivacy, PrivacyRequested, _PEOPLE),
+        "follow_user": Command(FollowUser, Following, PEOPLE),
+        "unfollow_user": Command(UnfollowUser, Following, PEOPLE),
+        "end_session": Command(EndSession, SessionEnded, PEOPLE),
+        "request_privacy": Command(RequestPrivacy, PrivacyRequested, PEOPLE),
     }
 )
 

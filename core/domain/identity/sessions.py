@@ -15,8 +15,9 @@ from uuid import UUID
 
 from core import errors
 from core.database import Row, Tx
+from core.domain.credentials import digest
 from core.domain.identity.api_keys import SQL as _KEYS_SQL
-from core.domain.identity.api_keys import ApiKey, digest
+from core.domain.identity.api_keys import ApiKey
 from core.errors import Refusal
 from core.ids import uuid7
 from core.queries import load

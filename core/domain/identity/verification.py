@@ -19,7 +19,7 @@ from uuid import UUID
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.identity.api_keys import digest
+from core.domain.credentials import digest
 from core.domain.identity.sessions import Origin
 from core.errors import BAD_VERIFICATION, Refusal
 from core.queries import load

@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Command, Handler, Moment
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import COURSE_BAN, COURSE_NOT_FOUND, NOT_FOUND, SUBSCRIPTION_NEEDED, Refusal, bad_field
@@ -21,7 +21,6 @@ from core.viewer import Viewer
 
 SQL = load("core.domain.learning", "enrollments.sql")
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Tag = Literal["TopPerformer", "NeedsHelp", "SlowLearner", "ActiveCommunicator"]
 
 # RULES

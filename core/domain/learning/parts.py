@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Command, Handler, Moment
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move
 from core.domain.learning.states import STATES
 from core.errors import CONTENT_NOT_FOUND, LESSON_NOT_FOUND, NOT_FOUND, Refusal, bad_field
@@ -21,7 +21,6 @@ from core.viewer import Viewer
 
 SQL = load("core.domain.learning", "parts.sql")
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Kind = Literal["chapter", "lesson"]
 LONGEST_TEXT = 200_000
 

@@ -12,14 +12,13 @@ import msgspec
 import orjson
 
 from core.database import Tx
-from core.domain.context import EVERY_VERB, Command, Handler, Table
+from core.domain.context import EVERY_VERB, PEOPLE, Command, Handler, Table
 from core.errors import EXPERIMENT_CLOSED, NOT_FOUND, Refusal, bad_field
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 SQL = load("core.domain.platform", "experiments.sql")
 
-PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 MAX_DATA_BYTES = 4096
 
 # TABLES

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import EVERY_VERB, Command, Handler, Table
+from core.domain.context import EVERY_VERB, Command, Handler, Moment, Table
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.ids import uuid7
 from core.queries import load
@@ -49,7 +49,6 @@ def check_end(status: str, error_message: str | None) -> Refusal | None:
 
 # COMMANDS
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Kind = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Records = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 

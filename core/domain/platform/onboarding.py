@@ -9,14 +9,13 @@ from types import MappingProxyType
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import Command, Handler, Table
+from core.domain.context import PEOPLE, Command, Handler, Table
 from core.errors import NOT_FOUND, STEP_REQUIRED, Refusal
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 SQL = load("core.domain.platform", "onboarding.sql")
 
-PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
 
 # TABLES
 TABLES = (Table("onboarding_steps"), Table("onboarding_progress"))

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from core.database import Row, Tx
-from core.domain.context import STAFF, Command, Handler, Table
+from core.domain.context import STAFF, Command, Handler, Moment, Table
 from core.errors import FORBIDDEN, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Role, Viewer
@@ -48,7 +48,6 @@ def check_value(value: object) -> Refusal | None:
 
 # COMMANDS
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 

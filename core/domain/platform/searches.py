@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import ANYONE, Command, Handler, Table
+from core.domain.context import ANYONE, Command, Handler, Moment, Table
 from core.errors import NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -42,8 +42,6 @@ def check_time(since: datetime, until: datetime) -> Refusal | None:
 
 
 # COMMANDS
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class SearchContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

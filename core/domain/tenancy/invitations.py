@@ -5,30 +5,27 @@ The secret names its workspace, since whoever answers is not in it yet; kept is 
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
-from core.domain.credentials import canonical_email
+from core.domain.context import PEOPLE, Command, Handler
+from core.domain.credentials import canonical_email, digest
+from core.domain.invitations import LIFETIME, Email, Token, check_open, unknown
 from core.domain.tenancy.access import TenantRole, check_access, decide
 from core.domain.tenancy.members import check_giving, find_role
-from core.errors import ALREADY_MEMBER, BAD_INVITATION, ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
+from core.errors import ALREADY_MEMBER, ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.queries import load
-from core.viewer import Role, Viewer
+from core.viewer import Viewer
 
 _SQL = load("core.domain.tenancy", "invitations.sql")
 
-_PEOPLE: frozenset[Role] = frozenset({"authenticated", "staff"})
-LIFETIME = timedelta(days=7)
 
 # RULES
 
@@ -39,12 +36,8 @@ def check_invitation(row: Row | None, user_id: UUID | None, address: str | None,
         row["user_id"] == user_id if row["user_id"] else row["email"].lower() == (address or "").lower()
     )
     if row is None or not is_theirs:
-        return Refusal(BAD_INVITATION, data={"reason": "unknown"})
-    if row["status"] != "Pending":
-        return Refusal(BAD_INVITATION, "It has been answered or taken back.", data={"reason": "answered"})
-    if row["expires_at"] <= now:
-        return Refusal(BAD_INVITATION, "The invitation has expired.", data={"reason": "expired"})
-    return None
+        return unknown()
+    return check_open(is_pending=row["status"] == "Pending", expires_at=row["expires_at"], now=now)
 
 
 def tenant_of(token: str) -> UUID:
@@ -52,13 +45,10 @@ def tenant_of(token: str) -> UUID:
     try:
         return UUID(hex=token.partition(".")[0])
     except ValueError:
-        raise Refusal(BAD_INVITATION, data={"reason": "unknown"}) from None
+        raise unknown() from None
 
 
 # COMMANDS
-
-Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254)]
-Token = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class InviteMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,10 +98,10 @@ class WorkspaceInvitationAnswered(msgspec.Struct, frozen=True):
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "invite_member": Command(InviteMember, Invitation, _PEOPLE),
-        "accept_invitation": Command(AcceptInvitation, WorkspaceInvitationAnswered, _PEOPLE),
-        "decline_invitation": Command(DeclineInvitation, WorkspaceInvitationAnswered, _PEOPLE),
-        "revoke_invitation": Command(RevokeInvitation, Invitation, _PEOPLE),
+        "invite_member": Command(InviteMember, Invitation, PEOPLE),
+        "accept_invitation": Command(AcceptInvitation, WorkspaceInvitationAnswered, PEOPLE),
+        "decline_invitation": Command(DeclineInvitation, WorkspaceInvitationAnswered, PEOPLE),
+        "revoke_invitation": Command(RevokeInvitation, Invitation, PEOPLE),
     }
 )
 
@@ -140,7 +130,7 @@ async def do_invite_member(tx: Tx, viewer: Viewer, asked: InviteMember, now: dat
         await tx.run(_SQL["invitation_replace"], to)
         row = await tx.one(
             _SQL["invitation_insert"],
-            to, user_id, asked.role, _digest(token), viewer.user_id, now + LIFETIME, now,
+            to, user_id, asked.role, digest(token), viewer.user_id, now + LIFETIME, now,
         )  # fmt: skip
         assert row is not None
         workspace = await tx.value(_SQL["workspace_name"])
@@ -201,16 +191,12 @@ async def do_revoke_invitation(tx: Tx, viewer: Viewer, asked: RevokeInvitation, 
 
 
 async def _open(tx: Tx, viewer: Viewer, token: str, now: datetime) -> Row:
-    row = await tx.one(_SQL["invitation_lock"], _digest(token))
+    row = await tx.one(_SQL["invitation_lock"], digest(token))
     address = await tx.value(_SQL["address_get"], viewer.user_id)
     if refusal := check_invitation(row, viewer.user_id, address, now):
         raise refusal
     assert row is not None
     return row
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.database import Row, dedicated
-from core.domain.identity.api_keys import ApiKey, CreatedApiKey, check_key, check_scopes, digest
+from core.domain.credentials import digest
+from core.domain.identity.api_keys import ApiKey, CreatedApiKey, check_key, check_scopes
 from core.errors import BAD_FIELD, DISK_FULL, OUT_OF_SCOPE, Refusal
 from core.ids import DEFAULT_TENANT, uuid7
 from core.viewer import Viewer, service

@@ -12,8 +12,8 @@ import pytest
 
 from core.database import Database, Row
 from core.domain.commands import emit
+from core.domain.sealing import Sealer
 from core.keys import Key, KeyRing
-from core.sealing import Sealer
 from core.viewer import COURIER, Viewer, service
 from edge.effects.courier import Courier
 from edge.effects.line import Line

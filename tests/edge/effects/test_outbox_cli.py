@@ -11,7 +11,8 @@ import pytest
 
 from core.database import Database
 from core.viewer import COURIER
-from edge.cli.outbox import run_each, run_list, run_show
+from edge.cli.outbox import UNDELIVERED
+from edge.cli.pile import run_each, run_list, run_show
 from edge.effects.line import Dead, Done, Item, Line, Outcome
 from edge.effects.outbox import SQL
 from edge.local.fault import ServiceFault
@@ -44,7 +45,7 @@ async def stuck(
 
 async def lines(capsys: pytest.CaptureFixture[str], function: Any, *args: Any, **kwargs: Any) -> tuple[int, str]:
     """The exit code and the output. In a thread: a command has an event loop of its own."""
-    code = await asyncio.to_thread(lambda: function(*args, data=None, **kwargs))
+    code = await asyncio.to_thread(lambda: function(UNDELIVERED, *args, data=None, **kwargs))
     said = capsys.readouterr()
     return code, said.out + said.err
 
@@ -76,7 +77,7 @@ async def test_one_is_shown_without_its_token(stuck: Database, capsys: pytest.Ca
 
 
 async def test_what_was_given_up_is_tried_again(stuck: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (await lines(capsys, run_each, "retry", [], every=True))[0] == 0
+    assert (await lines(capsys, run_each, "again", [], every=True))[0] == 0
     (row,) = await ask(stuck, "SELECT attempts, given_up_at, payload FROM outbox WHERE subject = 'user:1'")
     assert (row["attempts"], row["given_up_at"]) == (0, None)
     # Not blanked: it was never sent.
@@ -94,7 +95,7 @@ async def test_what_is_in_hand_is_neither_tried_again_nor_dropped(
     stuck: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (row,) = await ask(stuck, "SELECT seq FROM outbox WHERE subject = 'user:3'")
-    for verb in ("retry", "drop"):
+    for verb in ("again", "drop"):
         code, said = await lines(capsys, run_each, verb, [f"effect/{row['seq']}"], every=False)
         assert code == 1
         assert f"effect/{row['seq']}" in said
@@ -112,4 +113,6 @@ async def test_what_is_dropped_is_gone(stuck: Database, capsys: pytest.CaptureFi
 async def test_names_and_all_exclude_each_other(stuck: Database) -> None:
     for names, every in (([], False), (["effect/1"], True)):
         with pytest.raises(ServiceFault):
-            await asyncio.to_thread(lambda names=names, every=every: run_each("drop", names, every=every, data=None))  # type: ignore[misc]
+            await asyncio.to_thread(
+                lambda names=names, every=every: run_each(UNDELIVERED, "drop", names, every=every, data=None)
+            )  # type: ignore[misc]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.domain.sealing import Sealer, Unsealable
 from core.keys import Key, KeyRing
-from core.sealing import Sealer, Unsealable
 
 OLD, NEW = Key("old", b"o" * 32), Key("new", b"n" * 32)
 text = st.text(max_size=200).filter(lambda value: not any(0xD800 <= ord(letter) < 0xE000 for letter in value))

@@ -1,0 +1,1 @@
+"""The commands and their options, a file for each group. What a command does is imported when it is chosen."""

@@ -44,6 +44,8 @@ class Settings:
     data: Path
     database_url: str | None
     owner_database_url: str | None
+    direct_database_url: str | None
+    """Past any pooler, for what cannot go through one: notifications. None: as `database_url`."""
     redis_url: str | None
     store_url: str
     ffmpeg: Path | None
@@ -97,6 +99,16 @@ class Settings:
     """None: Stripe itself."""
 
     @property
+    def listen_database_url(self) -> str | None:
+        """Where notifications are heard: not through a pooler."""
+        return self.direct_database_url or self.database_url
+
+    @property
+    def migrate_database_url(self) -> str | None:
+        """The login that owns the schema, not through a pooler."""
+        return self.owner_database_url or self.direct_database_url or self.database_url
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.data / "logs"
@@ -128,12 +140,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
     return Settings(
         data=data,
-        database_url=_url(
-            env, "PENSTOCK_DATABASE_URL", ("postgresql", "postgres"), "postgresql://user:password@host/database"
-        ),
-        owner_database_url=_url(
-            env, "PENSTOCK_OWNER_DATABASE_URL", ("postgresql", "postgres"), "postgresql://owner:password@host/database"
-        ),
+        database_url=_postgres(env, "PENSTOCK_DATABASE_URL") or _postgres(env, "DATABASE_URL"),
+        owner_database_url=_postgres(env, "PENSTOCK_OWNER_DATABASE_URL"),
+        direct_database_url=_postgres(env, "PENSTOCK_DIRECT_DATABASE_URL"),
         redis_url=_url(env, "PENSTOCK_REDIS_URL", REDIS_SCHEMES, "redis://host:6379/0"),
         store_url=store_url,
         ffmpeg=_ffmpeg(env.get("PENSTOCK_FFMPEG")),
@@ -209,6 +218,10 @@ def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], exampl
             f"Write it like {example}, or unset it for the embedded one.",
         )
     return text
+
+
+def _postgres(env: Mapping[str, str], variable: str) -> str | None:
+    return _url(env, variable, ("postgresql", "postgres"), "postgresql://user:password@host/database")
 
 
 def _listen(text: str) -> tuple[str, int]:

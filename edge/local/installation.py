@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from core import keys
-from core.database import Database, DatabaseDown
+from core.database import DatabaseDown, bypasses_policies, leads_through_pooler
 from core.migrate import migrate
 from core.redis_client import RedisError, connect
 from core.settings import Settings, SettingsError
@@ -63,7 +63,10 @@ class Installation:
             self.postgres.start()
             await self.postgres.prepare()
             settings = replace(
-                settings, database_url=self.postgres.url(), owner_database_url=self.postgres.url("penstock_owner")
+                settings,
+                database_url=self.postgres.url(),
+                owner_database_url=self.postgres.url("penstock_owner"),
+                direct_database_url=None,
             )
         if settings.redis_url is None:
             self.valkey = EmbeddedValkey(
@@ -73,8 +76,8 @@ class Installation:
             settings = replace(settings, redis_url=self.valkey.url)
         assert settings.database_url is not None
         await _check_redis(settings.redis_url or "")
-        done = await _migrated(settings.owner_database_url or settings.database_url)
-        await _check_database(settings.database_url)
+        done = await _migrated(settings.migrate_database_url or settings.database_url)
+        await _check_database(settings.database_url, settings.direct_database_url)
         self.settings = settings
         return done
 
@@ -120,6 +123,7 @@ class Installation:
             **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
             "PENSTOCK_DATA": str(settings.data),
             "PENSTOCK_DATABASE_URL": settings.database_url or "",
+            "PENSTOCK_DIRECT_DATABASE_URL": settings.direct_database_url or "",
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
             "PENSTOCK_STORE_URL": settings.store_url,
             "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
@@ -172,7 +176,12 @@ def running_settings(settings: Settings) -> Settings | None:
         server = EmbeddedPostgres(
             settings.data / "postgres", sockets / "pg", settings.logs / "postgres.log", installation.secrets
         )
-        settings = replace(settings, database_url=server.url(), owner_database_url=server.url("penstock_owner"))
+        settings = replace(
+            settings,
+            database_url=server.url(),
+            owner_database_url=server.url("penstock_owner"),
+            direct_database_url=None,
+        )
     if settings.redis_url is None:
         settings = replace(
             settings, redis_url=EmbeddedValkey(settings.data, sockets / "valkey.sock", settings.logs).url
@@ -246,18 +255,23 @@ async def _migrated(owner_url: str) -> list[str]:
         ) from error
 
 
-async def _check_database(url: str) -> None:
-    database = await Database.connect(url, name="check", max_size=1)
+async def _check_database(url: str, direct_url: str | None) -> None:
     try:
-        if await database.is_superuser():
-            raise SettingsError(
-                "PENSTOCK_DATABASE_URL",
-                "logs in as a superuser, or with BYPASSRLS, which no row-level policy binds",
-                "Name a plain role there (member of penstock_app), and the owner in PENSTOCK_OWNER_DATABASE_URL.",
-            )
+        is_superuser = await bypasses_policies(url)
+        is_deaf = await leads_through_pooler(direct_url or url)
     except DatabaseDown as error:
         raise SettingsError(
             "PENSTOCK_DATABASE_URL", f"the server does not let us in ({error})", "Check user and password."
         ) from error
-    finally:
-        await database.close()
+    if is_superuser:
+        raise SettingsError(
+            "PENSTOCK_DATABASE_URL",
+            "logs in as a superuser, or with BYPASSRLS, which no row-level policy binds",
+            "Name a plain role there (member of penstock_app), and the owner in PENSTOCK_OWNER_DATABASE_URL.",
+        )
+    if is_deaf:
+        raise SettingsError(
+            "PENSTOCK_DIRECT_DATABASE_URL" if direct_url else "PENSTOCK_DATABASE_URL",
+            "leads through a connection pooler, which carries no notifications: access that ends would be noticed too late",
+            "Name PostgreSQL itself in PENSTOCK_DIRECT_DATABASE_URL, and the pooler in PENSTOCK_DATABASE_URL.",
+        )

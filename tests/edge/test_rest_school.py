@@ -24,8 +24,8 @@ TEACHER = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000399"), "
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """PostgreSQL is there: a machine that stands still for a while must not make a test look away."""
     monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("core.database.STATEMENT_TIMEOUT_MS", 120_000)
-    monkeypatch.setattr("core.database.LOCK_TIMEOUT_MS", 120_000)
+    monkeypatch.setattr("core.opening.STATEMENT_TIMEOUT_MS", 120_000)
+    monkeypatch.setattr("core.opening.LOCK_TIMEOUT_MS", 120_000)
     monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
 
 

@@ -100,8 +100,8 @@ class School:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still for a while is no reason to give a command up."""
-    monkeypatch.setattr("core.database.STATEMENT_TIMEOUT_MS", 120_000)
-    monkeypatch.setattr("core.database.LOCK_TIMEOUT_MS", 120_000)
+    monkeypatch.setattr("core.opening.STATEMENT_TIMEOUT_MS", 120_000)
+    monkeypatch.setattr("core.opening.LOCK_TIMEOUT_MS", 120_000)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""PostgreSQL: the only module that talks to asyncpg.
+"""PostgreSQL: the only module, with the two that open and lend its connections, that talks to asyncpg.
 
 Every statement runs for a `Viewer`: the settings that row-level security reads are local to its transaction, so a pooled
 connection can carry nothing from one caller to the next. Connections are bounded in number, time and patience.
@@ -10,17 +10,18 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Self
 
 import asyncpg
 import structlog
 
-from core import connections, errors
+from core import connections, errors, opening
 from core.connections import Connections
+from core.domain.house import House
 from core.errors import Fault, Refusal
-from core.house import House
 from core.meanings import meaning_of
+from core.opening import BYPASSES, FAILURES, Opening, leads_through_pooler, limits
 from core.patience import QUESTION_S, Patience
 from core.queries import Statement
 from core.viewer import Viewer
@@ -29,9 +30,8 @@ log = structlog.get_logger(__name__)
 
 Row = connections.Row
 Connection = connections.Connection
-
-STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 2_000
+DatabaseDown = opening.DatabaseDown
+dedicated = opening.dedicated
 
 FIRST_READ_PARAMETER = 4
 """The number of the first parameter of a statement given to `Database.read`; those before are the viewer's."""
@@ -52,13 +52,6 @@ _MAKES_NO_SENSE = (
     asyncpg.UndefinedFunctionError, asyncpg.UndefinedObjectError, asyncpg.CannotCoerceError, asyncpg.DatatypeMismatchError,
     asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError, asyncpg.ProgramLimitExceededError,
 )  # fmt: skip
-
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""All that asyncpg raises; a timeout is an OSError."""
-
-
-class DatabaseDown(Exception):  # noqa: N818 - states the fact
-    """PostgreSQL could not be reached, or gave up on us, within the time allowed."""
 
 
 class SchemaChanged(Exception):  # noqa: N818 - states the fact
@@ -111,9 +104,10 @@ class Tx:
 class Database:
     """A bounded pool of connections, and transactions on them."""
 
-    def __init__(self, connections: Connections, url: str, house: House) -> None:
+    def __init__(self, connections: Connections, way: Opening, direct_url: str, house: House) -> None:
         self._connections = connections
-        self._url = url
+        self._opening = way
+        self._direct_url = direct_url
         self._house = house
         self._patience = Patience("database", self._answers, self._let_go)
 
@@ -123,37 +117,36 @@ class Database:
         return self._patience.is_away
 
     @classmethod
-    async def connect(cls, url: str, *, name: str, max_size: int = 8, house: House = House()) -> Self:  # noqa: B008 - frozen
-        """A pool on `url`. Connects when first used, so a process can start before its database."""
-        connect = partial(
-            asyncpg.connect,
-            url,
-            timeout=5,
-            command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
-            server_settings={
-                "application_name": f"penstock-{name}",
-                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                "lock_timeout": str(LOCK_TIMEOUT_MS),
-                "idle_in_transaction_session_timeout": "10000",
-                "client_connection_check_interval": "1000",
-                "tcp_user_timeout": "5000",
-                "timezone": "UTC",
-            },
-        )
-        return cls(Connections(connect, max_size), url, house)
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        max_size: int = 8,
+        house: House = House(),  # noqa: B008 - frozen
+        direct_url: str | None = None,
+    ) -> Self:
+        """A pool on `url`. Connects when first used, so a process can start before its database.
+
+        `url` may lead through a pooler; notifications are then heard on `direct_url`, which may not.
+        """
+        way = Opening(url, name)
+        return cls(Connections(way.open, max_size), way, direct_url or url, house)
 
     async def close(self) -> None:
         """Ends every connection, waiting a moment for those in use."""
         self._patience.close()
         try:
             await self._connections.close(5)
-        except _FAILURES:
+        except FAILURES:
             self._connections.cut()
 
     @asynccontextmanager
     async def transaction(self, viewer: Viewer) -> AsyncIterator[Tx]:
         """A transaction acting for `viewer`. Database errors leave it as a Refusal or DatabaseDown."""
         async with _Lent(self._connections, self._patience) as connection, connection.transaction():
+            if self._opening.is_pooled:
+                await connection.execute(limits())
             await connection.execute(_SET_VIEWER, *viewer_settings(viewer))
             yield Tx(connection, self._house)
 
@@ -165,13 +158,17 @@ class Database:
         """
         text = _for_viewer(sql, explain)
         async with _Lent(self._connections, self._patience) as connection:
-            return await _ask(connection, text, (*viewer_settings(viewer), *args))
+            if not self._opening.is_pooled:
+                return await _ask(connection, text, (*viewer_settings(viewer), *args))
+            async with connection.transaction():
+                await connection.execute(limits())
+                return await _ask(connection, text, (*viewer_settings(viewer), *args))
 
     async def _answers(self) -> bool:
         """Whether a new connection is let in and answered: the old ones are what is being doubted."""
         connection: Connection[Row] | None = None
         try:
-            connection = await asyncpg.connect(self._url, timeout=QUESTION_S)
+            connection = await asyncpg.connect(self._opening.url, timeout=QUESTION_S, statement_cache_size=0)
             return bool(await connection.fetchval("SELECT true"))
         except asyncpg.TooManyConnectionsError:
             return True  # it is there, and busy
@@ -193,15 +190,25 @@ class Database:
                 _Lent(self._connections, self._patience) as connection,
             ):
                 return bool(await connection.fetchval("SELECT true"))
-        except (DatabaseDown, Refusal, *_FAILURES):
+        except (DatabaseDown, Refusal, *FAILURES):
             return False
 
-    async def is_superuser(self) -> bool:
-        """Whether this login bypasses row-level security, as a superuser or by BYPASSRLS."""
+    async def unfit(self) -> tuple[str, str] | None:
+        """Why nobody may be served through it, and the mend; None when they may. Raises DatabaseDown."""
         async with _Lent(self._connections, self._patience) as connection:
-            return bool(
-                await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+            if await connection.fetchval(BYPASSES):
+                mend = "PENSTOCK_DATABASE_URL must name a role without SUPERUSER and BYPASSRLS"
+                return "database_login_bypasses_policies", mend
+        if await self.is_deaf():
+            return (
+                "database_pooler_carries_no_notifications",
+                "PENSTOCK_DIRECT_DATABASE_URL must name PostgreSQL itself",
             )
+        return None
+
+    async def is_deaf(self) -> bool:
+        """Whether `listen` would be told nothing, since its URL leads through a pooler. Raises DatabaseDown."""
+        return await leads_through_pooler(self._direct_url)
 
     async def listen(
         self, channel: str, heard: Callable[[str], None], connected: Callable[[], None], stop: asyncio.Event
@@ -214,7 +221,7 @@ class Database:
             lost = asyncio.Event()
             connection: Connection[Row] | None = None
             try:
-                connection = await dedicated(self._url)
+                connection = await dedicated(self._direct_url)
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener(channel, lambda _c, _p, _ch, payload: heard(str(payload)))
                 connected()
@@ -223,7 +230,7 @@ class Database:
                     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
                     # A half-open connection hears nothing and says nothing: ask it.
                     await connection.fetchval("SELECT true", timeout=5)
-            except (DatabaseDown, *_FAILURES) as error:
+            except (DatabaseDown, *FAILURES) as error:
                 log.warning("listen_lost", channel=channel, error=str(error))
             finally:
                 if connection is not None:
@@ -256,7 +263,7 @@ class _Lent:
             self._connection = await self._connections.take()
         except BaseException as error:
             self._patience.end(self, was_answered=False)
-            if isinstance(error, _FAILURES):
+            if isinstance(error, FAILURES):
                 raise DatabaseDown(f"no connection within {connections.ACQUIRE_TIMEOUT_S} s: {error}") from error
             raise
         return self._connection
@@ -296,14 +303,6 @@ async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) ->
 def as_read(statement: Statement) -> str:
     """A named SELECT as `Database.read` takes it: its parameters come after the viewer's."""
     return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + FIRST_READ_PARAMETER - 1}", statement.sql)
-
-
-async def dedicated(url: str) -> Connection[Row]:
-    """A connection outside any pool, for LISTEN, migrations and PgQueuer. Raises DatabaseDown."""
-    try:
-        return await asyncpg.connect(url, timeout=5, server_settings={"timezone": "UTC"})
-    except _FAILURES as error:
-        raise DatabaseDown(str(error)) from error
 
 
 @lru_cache(4096)

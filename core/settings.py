@@ -11,7 +11,6 @@ from core.keys import KeyRing
 from core.variables import SettingsError, Variables
 
 ROOT = Path(__file__).resolve().parent.parent
-DATABASE_SCHEMES = ("postgresql", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +19,8 @@ class SharedSettings:
 
     data: Path
     database_url: str | None
+    direct_database_url: str | None
+    """Past any pooler, for what cannot go through one: notifications. None: as `database_url`."""
     store_url: str
     ffmpeg: Path | None
     secret_keys: KeyRing | None
@@ -28,6 +29,11 @@ class SharedSettings:
     """Films of twice that are encoded in chunks of about so many seconds; 0: never."""
     encoding: Encoding
     """For every job that does not say otherwise."""
+
+    @property
+    def listen_database_url(self) -> str | None:
+        """Where notifications are heard: not through a pooler."""
+        return self.direct_database_url or self.database_url
 
     @property
     def scratch(self) -> Path:
@@ -42,9 +48,8 @@ def read_shared_settings(variables: Variables) -> SharedSettings:
     is_encrypted = variables.choice("PENSTOCK_ENCRYPTION", ("off", "aes-128")) == "aes-128"
     return SharedSettings(
         data=data,
-        database_url=variables.url(
-            "PENSTOCK_DATABASE_URL", DATABASE_SCHEMES, "postgresql://user:password@host/database"
-        ),
+        database_url=postgres_url(variables, "PENSTOCK_DATABASE_URL") or postgres_url(variables, "DATABASE_URL"),
+        direct_database_url=postgres_url(variables, "PENSTOCK_DIRECT_DATABASE_URL"),
         store_url=store_url or f"file://{data / 'store'}",
         ffmpeg=_ffmpeg(variables),
         secret_keys=variables.ring("PENSTOCK_SECRET_KEYS"),
@@ -52,6 +57,11 @@ def read_shared_settings(variables: Variables) -> SharedSettings:
         chunk_s=variables.count("PENSTOCK_CHUNK_S", default=30, most=3600, least=0),
         encoding=Encoding(_codecs(variables), variables.choice("PENSTOCK_QUALITY", QUALITIES), is_encrypted),
     )
+
+
+def postgres_url(variables: Variables, variable: str) -> str | None:
+    """Where a database is; None when it is unset. Raises SettingsError."""
+    return variables.url(variable, ("postgresql", "postgres"), "postgresql://user:password@host/database")
 
 
 def _codecs(variables: Variables) -> tuple[str, ...]:

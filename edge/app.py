@@ -151,7 +151,7 @@ class Edge:
         self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
-        self._spawn(self._refuse_superuser())
+        self._spawn(self._refuse_unfit())
         self._spawn(self.error_log.run())
 
     async def _stop(self, app: web.Application) -> None:
@@ -205,17 +205,16 @@ class Edge:
                 log.info("uploads_expired", count=swept)
             await asyncio.sleep(SWEEP_S)
 
-    async def _refuse_superuser(self) -> None:
-        """Row-level security does not bind a superuser: such a login must not serve anybody."""
+    async def _refuse_unfit(self) -> None:
+        """A login that no policy binds, or that hears of no change, must not serve anybody."""
         while not self.stopping.is_set():
             with suppress(DatabaseDown):
-                if await self.database.is_superuser():
-                    self.health.draining.set()
-                    log.error(
-                        "database_login_bypasses_policies",
-                        mend="PENSTOCK_DATABASE_URL must name a role without SUPERUSER and BYPASSRLS",
-                    )
-                    self.leaving.begun.set()
+                unfit = await self.database.unfit()
+                if unfit is None:
+                    return
+                log.error(unfit[0], mend=unfit[1])
+                self.health.draining.set()
+                self.leaving.begun.set()
                 return
             await asyncio.sleep(1)
 
@@ -229,7 +228,13 @@ async def open_edge(settings: Settings) -> Edge:
             "Or start it with `./penstock up`.",
         )
     ring: KeyRing = settings.secret_keys
-    database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=settings.house)
+    database = await Database.connect(
+        settings.database_url,
+        name="edge",
+        max_size=POOL_SIZE,
+        house=settings.house,
+        direct_url=settings.direct_database_url,
+    )
     redis = connect(settings.redis_url)
     breaker = Breaker()
     objects = NearStore(settings.store_url)

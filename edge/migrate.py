@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.database import Connection, Row, dedicated
 from core.domain import media_dispatch
+from core.opening import leads_through_pooler
 from core.settings import ROOT
 
 SCHEMA_FILE = ROOT / "db" / "schema.sql"
@@ -74,6 +75,11 @@ async def migrate(owner_url: str) -> list[str]:
     """Applies what is missing; the names of what was done, empty when nothing was. Raises MigrationError."""
     connection = await dedicated(owner_url)
     try:
+        if await leads_through_pooler(owner_url):
+            raise MigrationError(
+                "the owner's login leads through a connection pooler, which holds no lock for longer than a transaction:"
+                " name PostgreSQL itself in PENSTOCK_OWNER_DATABASE_URL or PENSTOCK_DIRECT_DATABASE_URL"
+            )
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
         try:
             return await _migrate_locked(connection)

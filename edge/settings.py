@@ -10,11 +10,11 @@ from email.utils import parseaddr
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from core.domain.house import House
 from core.domain.sealing import Sealer
 from core.domain.webhook_guard import Guard
-from core.house import House
 from core.keys import KeyRing
-from core.settings import DATABASE_SCHEMES, SharedSettings, read_shared_settings
+from core.settings import SharedSettings, postgres_url, read_shared_settings
 from core.variables import Network, SettingsError, Variables
 from edge.settings_providers import Provider, read_providers
 
@@ -85,6 +85,11 @@ class Settings(SharedSettings):
         return House(sealer, Guard(self.webhook_networks, self.webhook_http))
 
     @property
+    def migrate_database_url(self) -> str | None:
+        """The login that owns the schema, not through a pooler."""
+        return self.owner_database_url or self.direct_database_url or self.database_url
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.data / "logs"
@@ -107,9 +112,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     host, port = _listen(variables.text("PENSTOCK_LISTEN") or "127.0.0.1:8080")
     return Settings(
         **{each.name: getattr(shared, each.name) for each in fields(shared)},
-        owner_database_url=variables.url(
-            "PENSTOCK_OWNER_DATABASE_URL", DATABASE_SCHEMES, "postgresql://owner:password@host/database"
-        ),
+        owner_database_url=postgres_url(variables, "PENSTOCK_OWNER_DATABASE_URL"),
         redis_url=variables.url("PENSTOCK_REDIS_URL", REDIS_SCHEMES, "redis://host:6379/0"),
         sealing_keys=variables.ring("PENSTOCK_SEALING_KEYS"),
         listen_host=host,

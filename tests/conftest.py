@@ -38,6 +38,7 @@ for _name in [
     n for n in os.environ if n.startswith("PENSTOCK_") and not n.startswith(("PENSTOCK_TEST_", "PENSTOCK_SCREENSHOTS"))
 ]:
     del os.environ[_name]
+os.environ.pop("DATABASE_URL", None)
 
 _running: list[EmbeddedPostgres] = []
 _folders: list[Path] = []
@@ -149,6 +150,7 @@ async def database(database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch)
     """A pool on the test's database, as the app's role."""
     # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
     monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("core.opening.CONNECT_TIMEOUT_S", 60.0)
     monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
     pool = await Database.connect(database_urls.app_url, name="test", max_size=8)
     yield pool

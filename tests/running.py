@@ -24,7 +24,7 @@ STOP_S = 60
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without our own settings, and with the Python environment we already run in."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PENSTOCK_", "DATABASE_URL"))}
     return {**kept, "PENSTOCK_VENV": sys.prefix, **(extra or {})}
 
 

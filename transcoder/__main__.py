@@ -61,7 +61,9 @@ async def serve(settings: SharedSettings) -> None:
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
     try:
         while not stop.is_set() and not finish.is_set():
-            await _consume(settings.database_url, worker, settings.worker_slots, stop, finish)
+            await _consume(
+                settings.listen_database_url or settings.database_url, worker, settings.worker_slots, stop, finish
+            )
     finally:
         worker.stop()
         await looking_after

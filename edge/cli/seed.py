@@ -91,7 +91,7 @@ async def seed(settings: Settings, *, users: int, number: int, password: str, in
     `number` decides every id and value, the day it runs on every moment. Raises ServiceFault when the installation
     holds another seed or, without `into_existing`, anything at all; Refusal when a row of its own is in the way.
     """
-    url = settings.owner_database_url or settings.database_url
+    url = settings.migrate_database_url
     assert url is not None
     passwords = Passwords()
     hashed = await passwords.hash(password)

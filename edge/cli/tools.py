@@ -43,6 +43,7 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
         "nginx": Tool(("nginx",), ("nginx",)),
         "haproxy": Tool(("haproxy",), ("haproxy",)),
         "bubblewrap": Tool(("bwrap",), ("bubblewrap",)),
+        "pgbouncer": Tool(("pgbouncer",), ("pgbouncer",)),
         # The distribution's own major version: 15 on Debian 12. Its programs lie outside PATH.
         "postgresql": Tool(("pg_lsclusters",), ("postgresql",)),
         "gstreamer": Tool(

@@ -32,7 +32,9 @@ async def open_courier(settings: Settings, clock: Callable[[], datetime] = _now)
     if settings.database_url is None:
         raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", "Set it, or start everything with `./penstock up`.")
     house = settings.house
-    database = await Database.connect(settings.database_url, name="deliver", max_size=POOL_SIZE, house=house)
+    database = await Database.connect(
+        settings.database_url, name="deliver", max_size=POOL_SIZE, house=house, direct_url=settings.direct_database_url
+    )
     post: FilePost | SmtpPost
     if settings.smtp_url is None:
         post = FilePost(settings.mail)

@@ -15,9 +15,9 @@ from aiohttp.abc import AbstractResolver
 
 from core.database import Database
 from core.domain.commands import emit
+from core.domain.house import House
 from core.domain.sealing import Unsealable
 from core.domain.webhook_guard import NotAllowed
-from core.house import House
 from core.queries import load
 from core.viewer import service
 from edge.effects.line import Again, Dead, Done, Item, Line, Outcome, Schedule

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TextIO
 
 from core import keys
-from core.database import Database, DatabaseDown
+from core.database import DatabaseDown
+from core.opening import bypasses_policies, leads_through_pooler
 from core.variables import SettingsError
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
@@ -63,7 +64,10 @@ class Installation:
             self.postgres.start()
             await self.postgres.prepare()
             settings = replace(
-                settings, database_url=self.postgres.url(), owner_database_url=self.postgres.url("penstock_owner")
+                settings,
+                database_url=self.postgres.url(),
+                owner_database_url=self.postgres.url("penstock_owner"),
+                direct_database_url=None,
             )
         if settings.redis_url is None:
             self.valkey = EmbeddedValkey(
@@ -73,8 +77,8 @@ class Installation:
             settings = replace(settings, redis_url=self.valkey.url)
         assert settings.database_url is not None
         await _check_redis(settings.redis_url or "")
-        done = await _migrated(settings.owner_database_url or settings.database_url)
-        await _check_database(settings.database_url)
+        done = await _migrated(settings.migrate_database_url or settings.database_url)
+        await _check_database(settings.database_url, settings.direct_database_url)
         self.settings = settings
         return done
 
@@ -122,6 +126,7 @@ class Installation:
         environment |= {
             "PENSTOCK_DATA": str(settings.data),
             "PENSTOCK_DATABASE_URL": settings.database_url or "",
+            "PENSTOCK_DIRECT_DATABASE_URL": settings.direct_database_url or "",
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
             "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
             "PENSTOCK_SEALING_KEYS": _ring_text(settings.sealing_keys) if settings.sealing_keys else "",
@@ -153,7 +158,12 @@ def running_settings(settings: Settings) -> Settings | None:
         server = EmbeddedPostgres(
             settings.data / "postgres", sockets / "pg", settings.logs / "postgres.log", installation.secrets
         )
-        settings = replace(settings, database_url=server.url(), owner_database_url=server.url("penstock_owner"))
+        settings = replace(
+            settings,
+            database_url=server.url(),
+            owner_database_url=server.url("penstock_owner"),
+            direct_database_url=None,
+        )
     if settings.redis_url is None:
         settings = replace(
             settings, redis_url=EmbeddedValkey(settings.data, sockets / "valkey.sock", settings.logs).url
@@ -227,18 +237,23 @@ async def _migrated(owner_url: str) -> list[str]:
         ) from error
 
 
-async def _check_database(url: str) -> None:
-    database = await Database.connect(url, name="check", max_size=1)
+async def _check_database(url: str, direct_url: str | None) -> None:
     try:
-        if await database.is_superuser():
-            raise SettingsError(
-                "PENSTOCK_DATABASE_URL",
-                "logs in as a superuser, or with BYPASSRLS, which no row-level policy binds",
-                "Name a plain role there (member of penstock_app), and the owner in PENSTOCK_OWNER_DATABASE_URL.",
-            )
+        is_superuser = await bypasses_policies(url)
+        is_deaf = await leads_through_pooler(direct_url or url)
     except DatabaseDown as error:
         raise SettingsError(
             "PENSTOCK_DATABASE_URL", f"the server does not let us in ({error})", "Check user and password."
         ) from error
-    finally:
-        await database.close()
+    if is_superuser:
+        raise SettingsError(
+            "PENSTOCK_DATABASE_URL",
+            "logs in as a superuser, or with BYPASSRLS, which no row-level policy binds",
+            "Name a plain role there (member of penstock_app), and the owner in PENSTOCK_OWNER_DATABASE_URL.",
+        )
+    if is_deaf:
+        raise SettingsError(
+            "PENSTOCK_DIRECT_DATABASE_URL" if direct_url else "PENSTOCK_DATABASE_URL",
+            "leads through a connection pooler, which carries no notifications: access that ends would be noticed too late",
+            "Name PostgreSQL itself in PENSTOCK_DIRECT_DATABASE_URL, and the pooler in PENSTOCK_DATABASE_URL.",
+        )

@@ -14,11 +14,11 @@ import pytest
 
 from core.database import Database, Row
 from core.domain.commands import Commands
+from core.domain.house import House
 from core.domain.platform import integrations
 from core.domain.registry import CONTEXTS
 from core.domain.sealing import Sealer
 from core.errors import Refusal
-from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.keys import Key, KeyRing
 from core.viewer import GUEST, Viewer, service

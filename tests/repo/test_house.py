@@ -31,7 +31,7 @@ LONGER: dict[str, str] = {}
 # What may be imported by one module only; annotations (`if TYPE_CHECKING`) count too.
 KEEPERS = {
     # And the peer that is written by hand.
-    "asyncpg": {"core/connections.py", "core/database.py", "bench/api_plain.py"},
+    "asyncpg": {"core/connections.py", "core/database.py", "core/opening.py", "bench/api_plain.py"},
     "redis": {"edge/redis_client.py"},
     "obstore": {"core/objects.py"},
     "subprocess": {"core/process.py"},

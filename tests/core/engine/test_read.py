@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 
 from core.database import Database, DatabaseDown, SchemaChanged, Tx, _Lent, dedicated
+from core.domain.house import House
 from core.domain.registry import CONTEXTS
 from core.engine.read import prepare
 from core.engine.schema import Schema, SchemaSource
 from core.errors import BAD_QUERY, BAD_VALUE, Refusal
-from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer, service
 from tests.conftest import TestDatabase

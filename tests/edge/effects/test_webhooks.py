@@ -17,10 +17,10 @@ from aiohttp import web
 
 from core.database import Database, Row
 from core.domain.commands import Commands
+from core.domain.house import House
 from core.domain.registry import CONTEXTS
 from core.domain.webhook_guard import Guard
 from core.errors import Refusal
-from core.house import House
 from core.ids import DEFAULT_TENANT
 from core.viewer import Viewer, service
 from edge.effects.line import Done, Item, Line, Outcome, Schedule

@@ -17,6 +17,7 @@ RING = f"k1:{'a' * 40},k2:{'b' * 40}"
 TOLD = {
     "PENSTOCK_DATABASE_URL": "postgresql://penstock@db.example/penstock",
     "PENSTOCK_OWNER_DATABASE_URL": "postgresql://owner@db.example/penstock",
+    "PENSTOCK_DIRECT_DATABASE_URL": "postgresql://penstock@straight.example/penstock",
     "PENSTOCK_REDIS_URL": "redis://redis.example:6379/1",
     "PENSTOCK_STORE_URL": "file:///films",
     "PENSTOCK_FFMPEG": "/bin/sh",

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from core import opening
 from core.database import Database, Row, dedicated
 from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
@@ -100,8 +101,8 @@ class School:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that stands still for a while is no reason to give a command up."""
-    monkeypatch.setattr("core.database.STATEMENT_TIMEOUT_MS", 120_000)
-    monkeypatch.setattr("core.database.LOCK_TIMEOUT_MS", 120_000)
+    monkeypatch.setitem(opening.LIMITS_MS, "statement_timeout", 120_000)
+    monkeypatch.setitem(opening.LIMITS_MS, "lock_timeout", 120_000)
 
 
 @pytest.fixture

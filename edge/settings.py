@@ -146,6 +146,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def as_listen(host: str, port: int) -> str:
+    """An address as PENSTOCK_LISTEN says it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _stripe(variables: Variables, variable: str, shape: str, example: str) -> str | None:
     """One of the two secrets, which come together or not at all."""
     text = variables.text(variable)

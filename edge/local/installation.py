@@ -25,7 +25,7 @@ from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
 from edge.migrate import migrate
 from edge.redis_client import RedisError, connect
-from edge.settings import Settings
+from edge.settings import Settings, as_listen
 
 NEEDED_BYTES = 1024**3
 # A unix socket's path ends at 107 bytes; PostgreSQL adds `/.s.PGSQL.5432.lock`.
@@ -120,7 +120,6 @@ class Installation:
         """The environment of a child process: what this one was told, with the servers, keys and address that came of it."""
         settings = self.settings
         assert settings.secret_keys is not None
-        host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PENSTOCK_")}
         environment |= settings.said
         environment |= {
@@ -130,7 +129,7 @@ class Installation:
             "PENSTOCK_REDIS_URL": settings.redis_url or "",
             "PENSTOCK_SECRET_KEYS": _ring_text(settings.secret_keys),
             "PENSTOCK_SEALING_KEYS": _ring_text(settings.sealing_keys) if settings.sealing_keys else "",
-            "PENSTOCK_LISTEN": f"{host}:{settings.listen_port}",
+            "PENSTOCK_LISTEN": as_listen(settings.listen_host, settings.listen_port),
             "PYTHONUNBUFFERED": "1",
         }
         # The owner migrates; whoever serves or encodes could bypass row-level security with it.

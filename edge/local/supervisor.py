@@ -24,7 +24,7 @@ from core.settings import ROOT
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation
 from edge.metric_files import fold
-from edge.settings import Settings
+from edge.settings import Settings, as_listen
 
 WATCH_S = 0.1
 BACK_OFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -122,6 +122,8 @@ class Supervisor:
 
     def _environment(self, child: Watched) -> Mapping[str, str]:
         environment = dict(self.installation.environment())
+        # Port 0 has become another one, and links in mail begin with it.
+        environment["PENSTOCK_LISTEN"] = as_listen(*self.listening.getsockname()[:2])
         if child.name.startswith(("edge", "deliverer")):
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
         return environment

@@ -10,6 +10,7 @@ import pytest
 from core.settings import SharedSettings, read_shared_settings
 from core.variables import Variables
 from edge.local.installation import Installation
+from edge.local.supervisor import Supervisor, Watched, open_socket
 from edge.settings import Settings, read_settings
 
 RING = f"k1:{'a' * 40},k2:{'b' * 40}"
@@ -83,6 +84,17 @@ def test_a_process_is_told_all_that_its_installation_was_told(told: Settings, tm
     assert differing(told, read_settings(environment)) == {"owner_database_url"}
     assert differing(read_shared_settings(Variables(environment)), told) == set()
     assert environment["PATH"]
+
+
+def test_processes_know_the_port_that_was_picked(tmp_path: Path) -> None:
+    settings = read_settings(
+        {"PENSTOCK_DATA": str(tmp_path), "PENSTOCK_SECRET_KEYS": RING, "PENSTOCK_LISTEN": "127.0.0.1:0"}
+    )
+    with open_socket(settings) as listening:
+        supervisor = Supervisor(Installation(settings), listening)
+        told = read_settings(supervisor._environment(Watched("edge-0", [], tmp_path / "edge.log")))
+        assert told.listen_port == listening.getsockname()[1]
+        assert told.site_url == supervisor.url
 
 
 def test_secrets_stay_out_of_what_is_printed(told: Settings) -> None:

@@ -56,6 +56,14 @@ class Settings:
     worker_slots: int
     chunk_s: int
     """Films of twice that are encoded in chunks of about so many seconds; 0: never."""
+    ladder_top: int
+    """The most lines of any rendition: 1080, 1440 or 2160."""
+    scratch_bytes: int
+    """What one attempt at encoding may take of the scratch disk."""
+    spare_bytes: int
+    """With less than that free on its scratch disk, a worker takes no task."""
+    worker_metrics: tuple[str, int] | None
+    """Where a worker that no supervisor started serves its figures; None: nowhere."""
     encoding: Encoding
     """For every job that does not say otherwise."""
     cache_mb: int
@@ -121,7 +129,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from `environ` (default: the process's). Raises SettingsError on the first wrong one."""
     env = os.environ if environ is None else environ
     data = Path(env.get("PENSTOCK_DATA") or ROOT / ".penstock").expanduser().absolute()
-    host, port = _listen(env.get("PENSTOCK_LISTEN") or "127.0.0.1:8080")
+    host, port = _address(env, "PENSTOCK_LISTEN", "0.0.0.0:8080") or ("127.0.0.1", 8080)
     store_url = (
         _url(env, "PENSTOCK_STORE_URL", ("file", "s3", "gs", "az"), "s3://bucket/prefix or file:///folder")
         or f"file://{data / 'store'}"
@@ -144,6 +152,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         edge_processes=_count(env, "PENSTOCK_WORKERS", default=max(1, min(os.cpu_count() or 1, 8)), most=64),
         worker_slots=_count(env, "PENSTOCK_TRANSCODE_SLOTS", default=1, most=64),
         chunk_s=_count(env, "PENSTOCK_CHUNK_S", default=30, most=3600, least=0),
+        ladder_top=int(_choice(env, "PENSTOCK_LADDER_TOP", ("1080", "1440", "2160"))),
+        scratch_bytes=_count(env, "PENSTOCK_SCRATCH_GB", default=256, most=1_000_000) << 30,
+        spare_bytes=_count(env, "PENSTOCK_SCRATCH_SPARE_MB", default=1024, most=1_000_000, least=0) << 20,
+        worker_metrics=_address(env, "PENSTOCK_WORKER_METRICS", "127.0.0.1:9101"),
         encoding=Encoding(
             _codecs(env.get("PENSTOCK_CODECS")),
             _choice(env, "PENSTOCK_QUALITY", QUALITIES),
@@ -211,12 +223,14 @@ def _url(env: Mapping[str, str], variable: str, schemes: tuple[str, ...], exampl
     return text
 
 
-def _listen(text: str) -> tuple[str, int]:
+def _address(env: Mapping[str, str], variable: str, example: str) -> tuple[str, int] | None:
+    text = env.get(variable, "").strip()
+    if not text:
+        return None
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})", text)
     if match is None or int(match.group(3)) > 65535:
-        raise SettingsError(
-            "PENSTOCK_LISTEN", f"{text!r} is not host:port", "Write it like 0.0.0.0:8080; port 0 picks a free one."
-        )
+        mend = f"Write it like {example}; port 0 picks a free one."
+        raise SettingsError(variable, f"{text!r} is not host:port", mend)
     return match.group(1) or match.group(2), int(match.group(3))
 
 

@@ -20,9 +20,11 @@ from core.dispatch import Consumer
 from core.domain.media_encoding import Encoding
 from core.objects import ObjectStore
 from core.settings import Settings, SettingsError, read_settings
+from transcoder import figures
 from transcoder.abilities import find_abilities
 from transcoder.codecs import sort_codecs
 from transcoder.encoder import executable
+from transcoder.room import Bounds
 from transcoder.sandbox import find_shelter
 from transcoder.worker import Worker
 
@@ -41,6 +43,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, finish.set)
     store = ObjectStore(settings.store_url)
+    _serve_figures(settings)
     database = await _connect(settings.database_url, settings.worker_slots, stop, finish)
     if database is None:
         return
@@ -53,6 +56,8 @@ async def serve(settings: Settings) -> None:
         chunk_s=settings.chunk_s,
         encoding=settings.encoding,
         ring=settings.secret_keys,
+        top=settings.ladder_top,
+        bounds=Bounds(settings.scratch_bytes, settings.spare_bytes),
     )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()
@@ -66,6 +71,17 @@ async def serve(settings: Settings) -> None:
         await looking_after
         await database.close()
         log.info("worker_stopped")
+
+
+def _serve_figures(settings: Settings) -> None:
+    try:
+        port = figures.serve(settings.worker_metrics)
+    except OSError as error:
+        # A farm must not stand still for want of its figures.
+        log.warning("figures_not_served", at=settings.worker_metrics, error=str(error))
+        return
+    if port is not None:
+        log.info("figures_served", port=port)
 
 
 async def _tell_shelter() -> None:

@@ -121,7 +121,7 @@ class Supervisor:
 
     def _environment(self, child: Watched) -> Mapping[str, str]:
         environment = dict(self.installation.environment())
-        if child.name.startswith(("edge", "deliverer")):
+        if child.name.startswith(("edge", "deliverer", "worker")):
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
         return environment
 

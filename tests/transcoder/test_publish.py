@@ -12,7 +12,7 @@ import pytest
 from core.ids import uuid7
 from core.objects import ObjectStore, StoreDown
 from transcoder.publish import publish
-from transcoder.scratch import attempt_folder, sweep
+from transcoder.scratch import attempt_folder, sweep, used_bytes
 
 
 def generation(folder: Path, segments: int = 20) -> Path:
@@ -103,6 +103,34 @@ def test_the_janitor_spares_the_living(tmp_path: Path) -> None:
         assert sweep(tmp_path) == 1
         assert living.is_dir()
         assert not dead.exists()
+
+
+def test_an_attempt_begins_although_a_janitor_takes_its_new_folder_for_a_dead_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the folder's making and its lock."""
+    real, swept = fcntl.flock, []
+
+    def sweep_first(lock: int, how: int) -> None:
+        if not swept and not how & fcntl.LOCK_NB:
+            swept.append(True)
+            assert sweep(tmp_path) == 1
+        real(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with attempt_folder(tmp_path, uuid7(), 1) as folder:
+        assert swept
+        assert (folder / ".lock").is_file()
+        assert sweep(tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_used_is_what_the_disk_holds(tmp_path: Path) -> None:
+    assert used_bytes(tmp_path) == used_bytes(tmp_path / "none") == 0
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a").write_bytes(b"x" * 100_000)
+    os.truncate(os.open(tmp_path / "sparse", os.O_CREAT | os.O_RDWR), 1 << 40)
+    assert 100_000 <= used_bytes(tmp_path) < 300_000
 
 
 def test_one_attempt_has_one_folder(tmp_path: Path) -> None:

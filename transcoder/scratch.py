@@ -39,8 +39,8 @@ def _make_locked(folder: Path) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):
+            continue  # it was removed between two of these steps
         fcntl.flock(lock, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
@@ -51,10 +51,10 @@ def _make_locked(folder: Path) -> int:
 def sweep(scratch: Path) -> int:
     """Removes what dead workers left; how many folders."""
     removed = 0
-    for lock_path in sorted(scratch.glob(f"*/*/{LOCK}")):
+    for lock_path in [attempt / LOCK for task in _listed(scratch) for attempt in _listed(task)]:
         try:
             lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue  # its worker ended between the listing and now
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,6 +66,14 @@ def sweep(scratch: Path) -> int:
         finally:
             os.close(lock)
     return removed
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in `folder`; unlike glob, nothing when it goes meanwhile, as attempts' folders do all the time."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _remove(folder: Path) -> None:

@@ -131,14 +131,17 @@ class Worker:
     async def look_after(self) -> None:
         """Until `stop`: wakes tasks of dead workers, sweeps the scratch of those that died on this machine, counts the queue."""
         while not self._stopping.is_set():
-            if removed := await asyncio.to_thread(sweep, self._shop.scratch):
-                log.info("scratch_swept", folders=removed)
             try:
+                if removed := await asyncio.to_thread(sweep, self._shop.scratch):
+                    log.info("scratch_swept", folders=removed)
                 await self._rescue()
                 await self._tidy()
                 await self._count_waiting()
             except (DatabaseDown, Refusal, StoreDown) as error:
                 log.warning("rescue_failed", error=str(error))
+            except Exception:
+                # Without rescue and sweeping a worker would seem well and leave what it finds to nobody.
+                log.exception("rescue_broke")
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCUE_S):
                     await self._stopping.wait()

@@ -78,7 +78,13 @@ async def test_a_title_that_was_taken_is_finished_whatever_it_takes(database: Da
 
 
 ADD = Statement("add", "none", "a test", "INSERT INTO podcasts (name) VALUES ('A podcast')")
-WAITS = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+PATIENT = Statement("patient", "none", "a test", "SET LOCAL idle_in_transaction_session_timeout = 0")
+WAITING = Statement(
+    "waiting",
+    "value",
+    "a test",
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))",
+)
 
 
 @pytest.mark.rule("podcast-018")
@@ -98,12 +104,13 @@ async def test_of_two_rows_at_once_the_one_beyond_the_quota_is_refused(database:
                 return "taken"
 
     async with database.transaction(service()) as tx:
+        await tx.run(PATIENT)
         await tx.run(ADD)
         other = asyncio.create_task(second())
 
         async def it_waits() -> bool:
             assert not other.done()
-            return (await one(database, WAITS))["n"] == 1
+            return await tx.value(WAITING) == 1
 
         await waiting.until(it_waits, 60)
     assert await other == errors.QUOTA_REACHED.code

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from core.ids import uuid7
 from core.objects import ObjectStore, StoreDown
+from tests.transcoder.test_worker import left_in
 from transcoder.publish import publish
 from transcoder.scratch import attempt_folder, sweep, used_bytes
 
@@ -123,6 +125,24 @@ def test_an_attempt_begins_although_a_janitor_takes_its_new_folder_for_a_dead_on
         assert (folder / ".lock").is_file()
         assert sweep(tmp_path) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attempts_begin_and_end_beside_a_janitor_at_work(tmp_path: Path) -> None:
+    """Folders of the living come and go between its listing and its looking."""
+    tasks = [uuid7() for _ in range(4)]
+
+    def work(number: int) -> None:
+        for fence in range(150):
+            with attempt_folder(tmp_path, tasks[number % len(tasks)], 1000 * number + fence) as folder:
+                (folder / "raw").mkdir()
+
+    with ThreadPoolExecutor(5) as pool:
+        working = [pool.submit(work, number) for number in range(4)]
+        while not all(one.done() for one in working):
+            sweep(tmp_path)
+        for one in working:
+            one.result()
+    assert left_in(tmp_path) == []
 
 
 def test_used_is_what_the_disk_holds(tmp_path: Path) -> None:

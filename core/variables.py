@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
@@ -71,6 +72,17 @@ class Variables:
     def is_on(self, variable: str) -> bool:
         """Whether it says `on`; it may say `off`, which is the default."""
         return self.choice(variable, ("off", "on")) == "on"
+
+    def address(self, variable: str, example: str) -> tuple[str, int] | None:
+        """A host and a port, written like `example`; None when it is unset."""
+        text = self.text(variable)
+        if not text:
+            return None
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})", text)
+        if match is None or int(match[3]) > 65535:
+            mend = f"Write it like {example}; port 0 picks a free one."
+            raise SettingsError(variable, f"{text!r} is not host:port", mend)
+        return match[1] or match[2], int(match[3])
 
     def networks(self, variable: str) -> tuple[Network, ...]:
         """Addresses and networks, separated by commas."""

@@ -11,10 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.domain.house import House
+from core.domain.media_settings import WorkerSettings, read_worker_settings
 from core.domain.sealing import Sealer
 from core.domain.webhook_guard import Guard
 from core.keys import KeyRing
-from core.settings import SharedSettings, postgres_url, read_shared_settings
+from core.settings import postgres_url
 from core.variables import Network, SettingsError, Variables
 from edge.settings_providers import Provider, read_providers
 
@@ -28,7 +29,7 @@ MOST_PER_MINUTE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(SharedSettings):
+class Settings(WorkerSettings):
     """Where everything is, and how it behaves. None means: the embedded one."""
 
     owner_database_url: str | None
@@ -108,8 +109,8 @@ class Settings(SharedSettings):
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from `environ` (default: the process's). Raises SettingsError on the first wrong one."""
     variables = Variables(environ)
-    shared = read_shared_settings(variables)
-    host, port = _listen(variables.text("PENSTOCK_LISTEN") or "127.0.0.1:8080")
+    shared = read_worker_settings(variables)
+    host, port = variables.address("PENSTOCK_LISTEN", "0.0.0.0:8080") or ("127.0.0.1", 8080)
     return Settings(
         **{each.name: getattr(shared, each.name) for each in fields(shared)},
         owner_database_url=postgres_url(variables, "PENSTOCK_OWNER_DATABASE_URL"),
@@ -162,15 +163,6 @@ def _stripe(variables: Variables, variable: str, shape: str, example: str) -> st
     if not variables.text(missing := next(iter(other))):
         raise SettingsError(variable, f"needs {missing}", "Stripe's dashboard has both: API keys, and webhooks.")
     return text
-
-
-def _listen(text: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:]+)\]|([^:\[\]]+)):(\d{1,5})", text)
-    if match is None or int(match.group(3)) > 65535:
-        raise SettingsError(
-            "PENSTOCK_LISTEN", f"{text!r} is not host:port", "Write it like 0.0.0.0:8080; port 0 picks a free one."
-        )
-    return match.group(1) or match.group(2), int(match.group(3))
 
 
 def _country_header(variables: Variables) -> str | None:

@@ -18,12 +18,14 @@ import structlog
 from core.database import Database, DatabaseDown
 from core.domain.media_dispatch import Consumer
 from core.domain.media_encoding import Encoding
+from core.domain.media_settings import WorkerSettings, read_worker_settings
 from core.objects import ObjectStore
-from core.settings import SharedSettings, read_shared_settings
 from core.variables import SettingsError, Variables
+from transcoder import figures
 from transcoder.abilities import find_abilities
 from transcoder.codecs import sort_codecs
 from transcoder.encoder import executable
+from transcoder.room import Bounds
 from transcoder.sandbox import find_shelter
 from transcoder.worker import Worker
 
@@ -33,7 +35,7 @@ RECONNECT_S = 1.0
 STOP_S = 4.5
 
 
-async def serve(settings: SharedSettings) -> None:
+async def serve(settings: WorkerSettings) -> None:
     """Works until SIGTERM, SIGINT or SIGHUP, reconnecting for as long as the database is away."""
     assert settings.database_url is not None
     stop, finish = asyncio.Event(), asyncio.Event()
@@ -42,6 +44,7 @@ async def serve(settings: SharedSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, finish.set)
     store = ObjectStore(settings.store_url)
+    _serve_figures(settings)
     database = await _connect(settings.database_url, settings.worker_slots, stop, finish)
     if database is None:
         return
@@ -54,6 +57,8 @@ async def serve(settings: SharedSettings) -> None:
         chunk_s=settings.chunk_s,
         encoding=settings.encoding,
         ring=settings.secret_keys,
+        top=settings.ladder_top,
+        bounds=Bounds(settings.scratch_bytes, settings.spare_bytes),
     )
     looking_after = asyncio.create_task(worker.look_after())
     await _tell_shelter()
@@ -69,6 +74,17 @@ async def serve(settings: SharedSettings) -> None:
         await looking_after
         await database.close()
         log.info("worker_stopped")
+
+
+def _serve_figures(settings: WorkerSettings) -> None:
+    try:
+        port = figures.serve(settings.worker_metrics)
+    except OSError as error:
+        # A farm must not stand still for want of its figures.
+        log.warning("figures_not_served", at=settings.worker_metrics, error=str(error))
+        return
+    if port is not None:
+        log.info("figures_served", port=port)
 
 
 async def _tell_shelter() -> None:
@@ -151,7 +167,7 @@ def main() -> int:
         ]
     )
     try:
-        settings = read_shared_settings(Variables())
+        settings = read_worker_settings(Variables())
         if settings.database_url is None:
             mend = "Give the worker the database's address, or start everything with ./penstock."
             raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", mend)

@@ -84,7 +84,7 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
         raw.mkdir()
         wishes = await decide_wishes(attempt, shop, path, source, raw, status)
         wanted = plan(source, wishes)
-        check_room(shop.scratch, wanted, wanted.duration)
+        status.scratch_bytes = check_room(shop.scratch, wanted, wanted.duration)
         await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
         if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
             shared = msgspec.json.encode(Shared(source, shop.chunk_s, wishes, encrypt)).decode()
@@ -103,7 +103,7 @@ async def _stitch(attempt: Attempt, shop: Workshop, folder: Path, status: Status
     """Joins the pieces of a long film."""
     shared = pieces.read_shared(attempt)
     wanted = shared.plan
-    check_room(shop.scratch, wanted, wanted.duration)
+    status.scratch_bytes = check_room(shop.scratch, wanted, wanted.duration)
     status.enter("assembling", 0.0)
     await pieces.collect(attempt, shop, folder / "raw", lambda share: status.enter("assembling", 0.4 * share))
     chunks = len(decide_chunks(wanted, shared.chunk_s))

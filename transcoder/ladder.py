@@ -10,7 +10,9 @@ import msgspec
 from transcoder.codecs import BASE, FACTS, X264_CRF, Codec, VideoRange, crf_like, sort_codecs
 from transcoder.source import Source, VideoTrack
 
-LINES = (1080, 720, 480, 360, 240)
+LINES = (2160, 1440, 1080, 720, 480, 360, 240)
+USUAL_TOP = 1080
+"""Above it a ladder costs two to six times as much to encode and to keep: only where an installation asks for it."""
 AUDIO_RATE_HZ = 48_000
 AUDIO_FRAME_SAMPLES = 1024
 AUDIO_BPS = 128_000
@@ -65,10 +67,11 @@ class Tuned(msgspec.Struct, frozen=True):
 
 
 class Wishes(msgspec.Struct, frozen=True):
-    """What a job asks of its ladder: codecs beside H.264, and sizes and rates other than the usual ones."""
+    """What a job asks of its ladder: codecs beside H.264, sizes and rates other than the usual ones, its largest short side."""
 
     codecs: tuple[Codec, ...] = (BASE,)
     tuned: tuple[Tuned, ...] = ()
+    top: int = USUAL_TOP
 
 
 PLAIN = Wishes()
@@ -171,7 +174,7 @@ def plan(source: Source, wishes: Wishes = PLAIN) -> Plan:
         return Plan((), None, None, samples, decide_sounds(source))
     grid = decide_grid(source.video, source.duration_s)
     samples = round(grid.duration * AUDIO_RATE_HZ)
-    base = tune(decide_rungs(*source.video.shown_size, grid.rate), wishes.tuned)
+    base = tune(decide_rungs(*source.video.shown_size, grid.rate, wishes.top), wishes.tuned)
     rungs = [in_codec(rung, codec, source.video.transfer) for codec in sort_codecs(wishes.codecs) for rung in base]
     return Plan(tuple(rungs), grid, decide_sprite(base[0], grid), samples, decide_sounds(source))
 
@@ -242,10 +245,10 @@ def decide_grid(video: VideoTrack, duration_s: float) -> Grid:
     return Grid(rate, max(1, round(duration_s * rate)), max(1, round(GOP_S * rate)))
 
 
-def decide_rungs(width: int, height: int, rate: Fraction) -> tuple[Rung, ...]:
-    """Renditions from the largest to the smallest: even sizes, the source's shape, never larger than the source."""
+def decide_rungs(width: int, height: int, rate: Fraction, most: int = USUAL_TOP) -> tuple[Rung, ...]:
+    """Renditions from the largest to the smallest: even sizes, the source's shape, never larger than the source nor than `most` lines."""
     short = min(width, height)
-    top = min(short - short % 2 or 2, LINES[0])
+    top = min(short - short % 2 or 2, most)
     chosen = [top]
     for lines in LINES:
         if lines < top and lines <= chosen[-1] * _NEAREST_RUNG:

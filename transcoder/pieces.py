@@ -60,7 +60,7 @@ async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: S
     chunk = decide_chunks(wanted, shared.chunk_s)[attempt.chunk_no or 0]
     assert wanted.grid is not None
     total = chunk.frames / wanted.grid.rate
-    check_room(shop.scratch, wanted, total)
+    status.scratch_bytes = check_room(shop.scratch, wanted, total)
     await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
     status.enter("encoding", 0.0)
     raw = folder / "raw"

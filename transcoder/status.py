@@ -15,6 +15,8 @@ class Status:
     stage: str = "probing"
     percent: float = 0.0
     eta_s: int | None = None
+    scratch_bytes: int | None = None
+    """The scratch space that the plan may take at most, once there is a plan."""
     ticked_at: float | None = None
     """When whoever keeps the lease last had a turn, on the monotonic clock; None where nobody does."""
 

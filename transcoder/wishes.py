@@ -20,5 +20,6 @@ async def decide_wishes(
     asked = attempt.encoding.over(shop.encoding)
     codecs = sort_codecs(asked.codecs or ())
     if asked.quality != "auto" or source.video is None:
-        return Wishes(codecs)
-    return Wishes(codecs, await measure_title(shop.exe, path, source, plan(source), work, status))
+        return Wishes(codecs, top=shop.top)
+    fixed = plan(source, Wishes(top=shop.top))
+    return Wishes(codecs, await measure_title(shop.exe, path, source, fixed, work, status), shop.top)

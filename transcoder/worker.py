@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,23 +23,30 @@ from core.domain import media_keys, media_pieces, media_previews, media_tasks
 from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Split
-from core.domain.media_tasks import Attempt
+from core.domain.media_tasks import Attempt, Waiting
 from core.errors import Refusal
 from core.keys import KeyRing
 from core.objects import ObjectStore, StoreDown
 from core.viewer import Viewer, service
+from transcoder import figures
 from transcoder.attempt import perform
 from transcoder.encoder import Transient
+from transcoder.ladder import USUAL_TOP
 from transcoder.publish import withdraw
+from transcoder.room import USUAL as USUAL_BOUNDS
+from transcoder.room import Bounds, Room
 from transcoder.scratch import sweep
 from transcoder.status import Status
 from transcoder.workshop import DEFAULT_CHUNK_S, Workshop
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Outcome = Literal["done", "again", "parked", "failed", "cancelled", "given_back", "lost", "unsaid"]
+"""`unsaid`: the database was away for longer than anybody waits; the lease runs out, and another attempt follows."""
 
 RENEW_S = 1.0
 RESCUE_S = 2.0
+COUNT_S = 10.0
 # A message that found no free slot goes back, so that an idle worker elsewhere may have it.
 SLOT_WAIT_S = 3.0
 RETRY_DELAY_S = (5, 15, 60, 120)
@@ -69,14 +76,18 @@ class Worker:
         chunk_s: int = DEFAULT_CHUNK_S,
         encoding: Encoding = USUAL,
         ring: KeyRing | None = None,
+        top: int = USUAL_TOP,
+        bounds: Bounds = USUAL_BOUNDS,
     ) -> None:
         self._database = database
         self._store = store
-        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding, ring)
+        self._room = Room(scratch, bounds)
+        self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding, ring, top)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False
         self._lost_keys = set[UUID]()
+        self._counts_again_at = 0.0
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
@@ -100,6 +111,13 @@ class Worker:
             if self._stopping.is_set() or self._is_finishing:
                 await self._pass_on(viewer, task_id)
                 return
+            if await self._room.is_short():
+                with suppress(TimeoutError):
+                    # Whoever has room may take it; the only worker there is would pass it to itself at once.
+                    async with asyncio.timeout(SLOT_WAIT_S):
+                        await self._stopping.wait()
+                await self._pass_on(viewer, task_id)
+                return
             attempt = await self._try(viewer, lambda tx: media_tasks.take_task(tx, task_id, self._owner))
             if attempt is not None:
                 await self._run(viewer, attempt)
@@ -111,16 +129,19 @@ class Worker:
             self._slots.release()
 
     async def look_after(self) -> None:
-        """Until `stop`: wakes tasks of dead workers, and sweeps their scratch once at the start."""
-        removed = await asyncio.to_thread(sweep, self._shop.scratch)
-        if removed:
-            log.info("scratch_swept", folders=removed)
+        """Until `stop`: wakes tasks of dead workers, sweeps the scratch of those that died on this machine, counts the queue."""
         while not self._stopping.is_set():
             try:
+                if removed := await asyncio.to_thread(sweep, self._shop.scratch):
+                    log.info("scratch_swept", folders=removed)
                 await self._rescue()
                 await self._tidy()
+                await self._count_waiting()
             except (DatabaseDown, Refusal, StoreDown) as error:
                 log.warning("rescue_failed", error=str(error))
+            except Exception:
+                # Without rescue and sweeping a worker would seem well and leave what it finds to nobody.
+                log.exception("rescue_broke")
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCUE_S):
                     await self._stopping.wait()
@@ -131,6 +152,17 @@ class Worker:
                 count = await media_tasks.rescue(tx)
             if count:
                 log.info("tasks_woken", count=count, tenant=str(viewer.tenant_id))
+
+    async def _count_waiting(self) -> None:
+        now = time.monotonic()
+        if now < self._counts_again_at:
+            return
+        self._counts_again_at = now + COUNT_S
+        found: list[Waiting] = []
+        for viewer in await self._viewers():
+            async with self._database.transaction(viewer) as tx:
+                found += await media_tasks.waiting(tx)
+        figures.show_waiting(found)
 
     async def _tidy(self) -> None:
         """Pieces of jobs that have ended, also of those whose worker did not live to see it; and sources nobody reads."""
@@ -174,29 +206,45 @@ class Worker:
             log.warning("task_not_passed_on", task=str(task_id), error=str(error))
 
     async def _run(self, viewer: Viewer, attempt: Attempt) -> None:
+        """One attempt, counted from its beginning to how it ended."""
         logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
         logger.info("attempt_begins", kind=attempt.kind, chunk=attempt.chunk_no, attempt=attempt.attempts)
+        began = time.monotonic()
+        figures.BEGUN.labels(attempt.kind).inc()
+        figures.AT_WORK.labels(attempt.kind).inc()
+        outcome: Outcome = "unsaid"
+        try:
+            outcome = await self._attempt(viewer, attempt, logger)
+        finally:
+            figures.AT_WORK.labels(attempt.kind).dec()
+            figures.ENDED.labels(attempt.kind, outcome).inc()
+        if outcome == "done":
+            figures.SECONDS.labels(attempt.kind).observe(time.monotonic() - began)
+
+    async def _attempt(self, viewer: Viewer, attempt: Attempt, logger: structlog.stdlib.BoundLogger) -> Outcome:
         status = Status()
         try:
             done = await self._work(viewer, attempt, status)
         except _LeaseLost:
             logger.warning("lease_lost")
+            return "lost"
         except _Stopping:
             await self._try(viewer, lambda tx: media_tasks.give_back(tx, attempt, delay_s=0, refund=True))
             logger.info("given_back")
+            return "given_back"
         except Transient as failure:
-            await self._again_later(viewer, attempt, failure.refusal)
             logger.warning("attempt_failed", code=failure.refusal.code.code, details=failure.refusal.details)
+            return await self._again_later(viewer, attempt, failure.refusal)
         except Refusal as refusal:
             reason = refusal
             await self._try(viewer, lambda tx: media_tasks.fail(tx, attempt, reason))
             logger.warning("job_failed", code=reason.code.code, message=str(reason), details=reason.details)
+            return "cancelled" if reason.code is errors.CANCELLED else "failed"
         except Exception:
             # A mistake of ours must not cost the job its other attempts, nor go unseen.
             logger.exception("attempt_broke")
-            await self._again_later(viewer, attempt, Refusal(errors.INTERNAL))
-        else:
-            await self._end(viewer, attempt, done)
+            return await self._again_later(viewer, attempt, Refusal(errors.INTERNAL))
+        return await self._end(viewer, attempt, done)
 
     async def _work(self, viewer: Viewer, attempt: Attempt, status: Status) -> Finished | Split | None:
         """The attempt beside its lease: whichever ends first decides; the other is ended and waited for."""
@@ -209,17 +257,19 @@ class Worker:
 
         doing = asyncio.create_task(perform(attempt, self._shop, status, show))
         keeping = asyncio.create_task(self._keep(viewer, attempt, status))
+        watching = asyncio.create_task(self._room.watch(attempt, status))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait((doing, keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((doing, keeping, watching, stopping), return_when=asyncio.FIRST_COMPLETED)
             if doing.done():
                 return doing.result()
             await _end(doing)
-            if keeping.done():
-                keeping.result()
+            for beside in (keeping, watching):
+                if beside.done():
+                    beside.result()
             raise _Stopping
         finally:
-            for task in (doing, keeping, stopping):
+            for task in (doing, keeping, watching, stopping):
                 await _end(task)
 
     async def _keep(self, viewer: Viewer, attempt: Attempt, status: Status) -> None:
@@ -239,7 +289,7 @@ class Worker:
             if answer == "cancel":
                 raise Refusal(errors.CANCELLED)
 
-    async def _end(self, viewer: Viewer, attempt: Attempt, done: Finished | Split | None) -> None:
+    async def _end(self, viewer: Viewer, attempt: Attempt, done: Finished | Split | None) -> Outcome:
         """One step makes the result count. Only a clear no removes objects: a commit may lose its answer."""
         logger = log.bind(task=str(attempt.task_id), fence=attempt.fence, content=str(attempt.content_id))
 
@@ -256,19 +306,20 @@ class Worker:
 
         if not await self._try(viewer, count):
             # Players may hold a preview's token: the sweeper removes it when none can.
-            if attempt.kind == "preview":
-                return
-            await withdraw(self._store, attempt.store_prefix)
-            logger.warning("lease_lost_at_the_end")
-        elif isinstance(done, Finished):
+            if attempt.kind != "preview":
+                await withdraw(self._store, attempt.store_prefix)
+                logger.warning("lease_lost_at_the_end")
+            return "lost"
+        if isinstance(done, Finished):
             logger.info("published", duration_ms=done.duration_ms, size_bytes=done.size_bytes)
         else:
             logger.info("piece_done", kind=attempt.kind, chunk=attempt.chunk_no, pieces=done.chunks if done else None)
+        return "done"
 
-    async def _again_later(self, viewer: Viewer, attempt: Attempt, refusal: Refusal) -> None:
+    async def _again_later(self, viewer: Viewer, attempt: Attempt, refusal: Refusal) -> Outcome:
         if attempt.is_last:
             await self._try(viewer, lambda tx: media_tasks.fail(tx, attempt, refusal))
-            return
+            return "parked"
         delay_s = RETRY_DELAY_S[min(attempt.attempts, len(RETRY_DELAY_S)) - 1]
         message = refusal.message or refusal.code.message
         await self._try(
@@ -277,6 +328,7 @@ class Worker:
                 tx, attempt, delay_s=delay_s, refund=False, why=refusal.code, message=message, details=refusal.details
             ),
         )
+        return "again"
 
     async def _try(self, viewer: Viewer, act: Callable[[Tx], Awaitable[T]]) -> T:
         """One transaction, repeated while the database is away. Raises DatabaseDown when patience ends."""

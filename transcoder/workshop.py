@@ -18,12 +18,14 @@ from core.keys import KeyRing
 from core.objects import ObjectMissing, ObjectStore
 from transcoder import encoder
 from transcoder.encoder import Transient
-from transcoder.ladder import Plan
+from transcoder.ladder import USUAL_TOP, Plan
 from transcoder.scratch import attempt_folder, free_bytes
 
 # Raw and cut renditions lie side by side for a while, and others write to the disk too.
 _ROOM_FACTOR = 1.3
 _ROOM_BYTES = 256 << 20
+# Encoders keep their ceilings over a second or two, not in every one; what goes beyond twice of all has gone wrong.
+_EXCESS_FACTOR = 2
 DEFAULT_CHUNK_S = 30
 
 
@@ -40,7 +42,8 @@ class _Fetched:
 class Workshop:
     """`chunk_s`: films of twice that are cut into chunks of about so many seconds; 0 never.
 
-    `encoding`: for jobs that do not say otherwise; `ring`: what an encrypted title's key is sealed with.
+    `encoding`: for jobs that do not say otherwise; `ring`: what an encrypted title's key is sealed with;
+    `top`: the most lines of any rendition.
     """
 
     store: ObjectStore
@@ -49,6 +52,7 @@ class Workshop:
     chunk_s: int = DEFAULT_CHUNK_S
     encoding: Encoding = USUAL
     ring: KeyRing | None = None
+    top: int = USUAL_TOP
     _fetched: dict[str, _Fetched] = field(default_factory=dict)
 
     @property
@@ -102,11 +106,12 @@ class Workshop:
             held.folder.close()
 
 
-def check_room(scratch: Path, wanted: Plan, duration: Fraction) -> None:
-    """Raises Transient unless the scratch disk has room for `duration` seconds of the plan."""
+def check_room(scratch: Path, wanted: Plan, duration: Fraction) -> int:
+    """Bytes of scratch that `duration` seconds of the plan may take. Raises Transient unless the disk has them."""
     bps = sum(rung.max_bps for rung in wanted.rungs) + sum(sound.bps for sound in wanted.sounds)
-    need = 2 * bps / 8 * float(duration) * _ROOM_FACTOR + _ROOM_BYTES
+    need = int(2 * bps / 8 * float(duration) * _ROOM_FACTOR) + _ROOM_BYTES
     free = free_bytes(scratch)
     if free < need:
         text = f"Encoding needs {need / 1e9:.1f} GB of scratch space; {free / 1e9:.1f} GB are free."
         raise Transient(Refusal(errors.DISK_FULL, text))
+    return need * _EXCESS_FACTOR

@@ -147,6 +147,7 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
     """Stores file, unpublished title and job, and wakes a worker; all in the caller's transaction. Raises Refusal."""
     if refusal := check_title(title) or check_file(file):
         raise refusal
+    await check_quota(tx, file.size_bytes)
     content_id, job_id = uuid7(), uuid7()
     extension = PurePosixPath(file.name).suffix.lstrip(".").lower()[:16]
     await tx.run(
@@ -162,6 +163,29 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
         tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id, file.size_bytes, title.encoding
     )  # fmt: skip
     return Submitted(content_id, file.file_id, job_id)
+
+
+async def check_quota(tx: Tx, more_bytes: int) -> None:
+    """Raises Refusal unless the tenant may hold `more_bytes` beside what it holds.
+
+    What is encoded from a file counts once it is there and is never refused: a title that was taken is finished.
+    """
+    max_bytes = await tx.value(SQL["quota_lock"])
+    if max_bytes is None:
+        return
+    if wrong := decide_quota(max_bytes, await tx.value(SQL["held_bytes"]), more_bytes):
+        raise wrong
+
+
+def decide_quota(max_bytes: int, held_bytes: int, more_bytes: int) -> Refusal | None:
+    """Whether `more_bytes` beside `held_bytes` are within the quota."""
+    if held_bytes + more_bytes <= max_bytes:
+        return None
+    text = f"The workspace holds {held_bytes} of at most {max_bytes} bytes; there is no room for {more_bytes} more."
+    room = max(0, max_bytes - held_bytes)
+    return Refusal(
+        errors.STORAGE_QUOTA, text, data={"max_bytes": max_bytes, "held_bytes": held_bytes, "room_bytes": room}
+    )
 
 
 async def submit_again(

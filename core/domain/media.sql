@@ -14,6 +14,17 @@ VALUES ($1, coalesce($2::uuid, '00000000-0000-7000-8000-000000000002'), $3, $3, 
 -- Where a file's bytes lie.
 INSERT INTO storage (file_id, storage_provider, bucket, storage_key) VALUES ($1, $2, $3, $4)
 
+-- name: quota_lock value
+-- How many bytes the tenant may hold; null: any number. Locked, so that of two that come at once the second waits; it counts in
+-- a statement of its own, since this one's snapshot is from before the wait.
+SELECT q.max_bytes FROM tenant_quotas q WHERE q.tenant_id = app_tenant_id() AND q.max_bytes IS NOT NULL FOR UPDATE OF q
+
+-- name: held_bytes value
+-- What the tenant holds: files that are not deleted, and generations that are kept.
+SELECT ((SELECT coalesce(sum(f.size), 0) FROM files f WHERE f.tenant_id = app_tenant_id() AND NOT f.is_deleted)
+      + (SELECT coalesce(sum(g.size_bytes), 0) FROM generations g JOIN contents c ON c.id = g.content_id
+         WHERE c.tenant_id = app_tenant_id() AND g.state IN ('published', 'retired')))::bigint
+
 -- name: job_insert value
 -- A job of one task waits for a worker; its tenant.
 INSERT INTO transcode_jobs (id, content_id, file_id, priority, publish_when_done, created_by, codecs, quality, is_encrypted)

@@ -83,6 +83,15 @@ class Attempt:
         return tuple(f"{stem}-{fence}" for fence in range(1, self.fence))
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Queued tasks of one tenant: how many of a priority (`high`, `usual`, `low`), and for how many seconds the oldest."""
+
+    priority: str
+    count: int
+    oldest_s: float
+
+
 Turn = Literal["take", "leave", "spent", "cancel"]
 
 
@@ -98,6 +107,11 @@ def decide_turn(state: str, *, is_held: bool, attempts: int, max_attempts: int, 
 async def tenants(tx: Tx) -> list[UUID]:
     """Every tenant's id."""
     return [row["id"] for row in await tx.many(SQL["tenant_ids"])]
+
+
+async def waiting(tx: Tx) -> list[Waiting]:
+    """What waits for a worker in the viewer's tenant."""
+    return [Waiting(row["priority"], row["count"], row["oldest_s"]) for row in await tx.many(SQL["queue_waiting"])]
 
 
 async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:

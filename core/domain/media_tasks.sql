@@ -8,6 +8,13 @@ SELECT id FROM tenants ORDER BY id
 -- How much the tenant has in hand: what it queues next stands behind that many, so nobody's thousand films make others wait.
 SELECT count(*) FROM transcode_tasks t JOIN transcode_jobs j ON j.id = t.job_id WHERE t.state IN ('queued', 'running')
 
+-- name: queue_waiting many
+-- Queued tasks by priority. By way of the open jobs, which have an index of their own: tasks that are done are kept for years.
+SELECT CASE WHEN j.priority > 0 THEN 'high' WHEN j.priority < 0 THEN 'low' ELSE 'usual' END AS priority, count(*) AS count,
+       extract(epoch FROM now() - min(t.created_at))::float8 AS oldest_s
+FROM transcode_jobs AS j JOIN transcode_tasks AS t ON t.job_id = j.id AND t.state = 'queued'
+WHERE j.state IN ('queued', 'running') GROUP BY 1
+
 -- name: task_lock one
 -- A task and its job, locked in this order everywhere; `is_held` while somebody's lease on it runs.
 SELECT t.id, t.job_id, t.kind::text, t.chunk_no, t.state::text, t.attempts, t.max_attempts, t.fence, t.error_code, t.error_message,

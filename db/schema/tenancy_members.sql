@@ -57,21 +57,24 @@ CREATE TABLE tenant_quotas (
     max_users     integer CONSTRAINT tenant_quotas__users_not_negative CHECK (max_users >= 0),
     max_podcasts  integer CONSTRAINT tenant_quotas__podcasts_not_negative CHECK (max_podcasts >= 0),
     max_campaigns integer CONSTRAINT tenant_quotas__campaigns_not_negative CHECK (max_campaigns >= 0),
+    max_bytes     bigint CONSTRAINT tenant_quotas__bytes_not_negative CHECK (max_bytes >= 0),
     updated_at    timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON COLUMN tenant_quotas.max_bytes IS 'Of uploaded files and of what was encoded from them, together; looked at when a file is handed in.';
 COMMENT ON TABLE tenant_quotas IS 'What a tenant may grow to; null is without limit. Set by the operator, never by the tenant.';
 SELECT admit('tenant_quotas', '@staff');
 
--- The quota's row is locked first: two that come at once would each count without the other.
+-- The quota's row is locked first: two that come at once would each count without the other. And in a statement of its own: one that
+-- counts too would do so in a snapshot from before it waited.
 CREATE FUNCTION within_quota() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     was text := act_as_service();
     over record;
 BEGIN
-    EXECUTE format('SELECT q.tenant_id, q.%1$I AS most, count(*) AS there
-                    FROM (SELECT * FROM tenant_quotas WHERE %1$I IS NOT NULL AND tenant_id IN (SELECT tenant_id FROM added)
-                          ORDER BY tenant_id FOR UPDATE) AS q
-                    JOIN %2$I AS t ON t.tenant_id = q.tenant_id GROUP BY 1, 2 HAVING count(*) > q.%1$I', TG_ARGV[0], TG_TABLE_NAME) INTO over;
+    PERFORM FROM tenant_quotas WHERE tenant_id IN (SELECT tenant_id FROM added) ORDER BY tenant_id FOR UPDATE;
+    EXECUTE format('SELECT q.tenant_id, q.%1$I AS most, count(*) AS there FROM tenant_quotas AS q JOIN %2$I AS t ON t.tenant_id = q.tenant_id
+                    WHERE q.tenant_id IN (SELECT tenant_id FROM added) GROUP BY 1, 2 HAVING count(*) > q.%1$I',
+                   TG_ARGV[0], TG_TABLE_NAME) INTO over;
     IF over.most IS NOT NULL THEN
         PERFORM break_rule(TG_TABLE_NAME || '__within_quota', format('the tenant may have %s %s', over.most, TG_TABLE_NAME),
                            'The operator sets the quota of a tenant.');

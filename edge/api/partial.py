@@ -10,8 +10,8 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,15 @@ class Partials:
             self.remove(upload_id)
             raise Refusal(UPLOAD_GONE)
         return note
+
+    def promised_bytes(self, tenant_id: UUID, now: float) -> int:
+        """The sizes of all the uploads that the tenant has under way here, as they were announced."""
+        return sum(note.length for note in self._notes() if note.tenant_id == tenant_id and note.expires_at >= now)
+
+    def _notes(self) -> Iterator[Note]:
+        for path in self.folder.glob("*.json") if self.folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # it was finished or given up meanwhile
+                yield msgspec.json.decode(path.read_bytes(), type=Note)
 
     def offset(self, upload_id: UUID) -> int:
         """How many bytes have arrived."""

@@ -66,6 +66,9 @@ class UploadFace:
         tus.require_version(request.headers)
         viewer = await self._staff(request)
         note = _note(request, viewer, time.time())
+        promised = await asyncio.to_thread(self.partials.promised_bytes, note.tenant_id, time.time())
+        async with self.database.transaction(service(note.tenant_id)) as tx:
+            await media.check_quota(tx, promised + note.length)
         await asyncio.to_thread(self.partials.create, note)
         return _answer(201, {"Location": f"{BASE}/{note.id}", "Upload-Expires": http_date(note.expires_at)})
 
@@ -106,6 +109,10 @@ class UploadFace:
 
     async def _finish(self, note: Note) -> None:
         """Object first, then the rows that name it: a failure in between leaves an object nobody names, not a broken title."""
+        async with self.database.transaction(service(note.tenant_id)) as tx:
+            await media.check_quota(
+                tx, note.length
+            )  # before the bytes are copied; what came in since its creation counts too
         path = self.partials.path(note.id)
         key = f"files/{note.id}/source"
         checksum = await asyncio.to_thread(checksum_of, path)

@@ -27,6 +27,8 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 async def hand_in(database: Database, objects: ObjectStore, path: Path, title: media.NewTitle) -> media.Submitted:
     """Stores the file and its rows and wakes a worker. Raises Refusal, StoreDown, DatabaseDown."""
+    async with database.transaction(service()) as tx:
+        await media.check_quota(tx, path.stat().st_size)
     file_id = uuid7()
     key = f"files/{file_id}/source"
     await objects.put(key, path)

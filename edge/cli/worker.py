@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from core.settings import ROOT, read_shared_settings
+from core.domain.media_settings import read_worker_settings
+from core.settings import ROOT
 from core.variables import SettingsError, Variables
 
 
 def run_worker() -> int:
     """Becomes the worker process. Raises SettingsError when it would not know where to work."""
-    settings = read_shared_settings(Variables())
+    settings = read_worker_settings(Variables())
     if settings.database_url is None:
         raise SettingsError(
             "PENSTOCK_DATABASE_URL",

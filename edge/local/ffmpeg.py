@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from core.settings import SharedSettings
+from core.domain.media_settings import WorkerSettings
 from edge.local.fault import ServiceFault
 
 
-def ffmpeg_path(settings: SharedSettings) -> Path:
+def ffmpeg_path(settings: WorkerSettings) -> Path:
     """The program. Raises ServiceFault when there is none."""
     if settings.ffmpeg is not None:
         return settings.ffmpeg

@@ -134,6 +134,8 @@ class Installation:
         }
         # The owner migrates; whoever serves or encodes could bypass row-level security with it.
         environment.pop("PENSTOCK_OWNER_DATABASE_URL", None)
+        # Its workers' figures are in the installation's own /metrics, and two workers cannot have one port.
+        environment.pop("PENSTOCK_WORKER_METRICS", None)
         return environment
 
     def stop(self) -> None:

@@ -124,7 +124,7 @@ class Supervisor:
         environment = dict(self.installation.environment())
         # Port 0 has become another one, and links in mail begin with it.
         environment["PENSTOCK_LISTEN"] = as_listen(*self.listening.getsockname()[:2])
-        if child.name.startswith(("edge", "deliverer")):
+        if child.name.startswith(("edge", "deliverer", "worker")):
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
         return environment
 

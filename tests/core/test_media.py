@@ -400,3 +400,12 @@ def test_the_listed_moves_are_those_that_the_schema_enforces() -> None:
         assert trigger is not None
         enforced = set(findall(r"'([a-z]+>[a-z]+)'", trigger.group(0)))
         assert enforced == {f"{was}>{becomes}" for was, all_moves in moves.items() for becomes in all_moves}
+
+
+async def test_what_waits_is_told_by_priority(database: Database) -> None:
+    async with database.transaction(service()) as tx:
+        for priority in (0, 0, 7, -1):
+            await media.submit(tx, new_file(), NewTitle("A film"), priority=priority)
+        found = {one.priority: one for one in await media_tasks.waiting(tx)}
+    assert {name: here.count for name, here in found.items()} == {"high": 1, "usual": 2, "low": 1}
+    assert all(here.oldest_s >= 0 for here in found.values())

@@ -294,3 +294,16 @@ def test_a_screen_is_told_to_each_encoder_in_its_own_units() -> None:
         ":content-light=1000,400"
     )
     assert x265_parameters(VideoTrack(0, "hevc", 16, 16)) == ""
+
+
+async def test_ultra_high_definition_in_every_codec_says_what_decoders_need(folder: Path) -> None:
+    """Four pictures of 2160p: levels are of the size, not of the length."""
+    film_ = make(folder / "tall.mp4", *picture("3840x2160", "10", 0.4), *FAST)
+    made = await made_of(film_, folder / "tall", Wishes(CODECS, top=2160))
+    variants = attributes((made.folder / "master.m3u8").read_text(), "EXT-X-STREAM-INF")
+    tall = [about for about in variants if about["RESOLUTION"] == "3840x2160"]
+    # High 5.1 (0x33), HEVC Main 5.0 (150), AV1 Main 5.0 (12): the lowest levels that have pictures of that size.
+    assert {about["CODECS"].partition(",")[0] for about in tall} == {"avc1.640033", "hvc1.1.6.L150.90", "av01.0.12M.08"}
+    assert {about["RESOLUTION"] for about in variants} >= {"3840x2160", "2560x1440", "1920x1080"}
+    cut = below_ceiling((made.folder / "master.m3u8").read_text(), 1080)
+    assert {about["RESOLUTION"] for about in attributes(cut, "EXT-X-STREAM-INF")}.isdisjoint({"3840x2160", "2560x1440"})

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcoder.ladder import MAX_FRAME_RATE, MIN_FRAME_RATE, decide_grid, decide_rate, decide_rungs, plan
+from transcoder.codecs import CODECS, Codec
+from transcoder.ladder import MAX_FRAME_RATE, MIN_FRAME_RATE, decide_grid, decide_rate, decide_rungs, in_codec, plan
 from transcoder.source import MAX_SIDE_PX, AudioTrack, Source, VideoTrack
 
 sizes = st.integers(2, 8192)
@@ -56,6 +57,43 @@ def test_the_shape_is_kept_within_a_pixel_of_rounding(width: int, height: int) -
 )
 def test_usual_sources_get_the_usual_ladder(size: tuple[int, int], lines: list[int]) -> None:
     assert [rung.lines for rung in decide_rungs(*size, Fraction(25))] == lines
+
+
+@pytest.mark.parametrize(
+    ("size", "top", "lines"),
+    [
+        ((3840, 2160), 2160, [2160, 1440, 1080, 720, 480, 360, 240]),
+        ((3840, 2160), 1440, [1440, 1080, 720, 480, 360, 240]),
+        ((2560, 1440), 2160, [1440, 1080, 720, 480, 360, 240]),
+        ((2160, 3840), 2160, [2160, 1440, 1080, 720, 480, 360, 240]),
+        ((4096, 2160), 2160, [2160, 1440, 1080, 720, 480, 360, 240]),
+        ((3840, 1600), 2160, [1600, 1080, 720, 480, 360, 240]),
+        ((7680, 4320), 2160, [2160, 1440, 1080, 720, 480, 360, 240]),
+        ((1920, 1080), 2160, [1080, 720, 480, 360, 240]),
+    ],
+)
+def test_an_installation_that_asks_for_more_lines_gets_what_the_source_has(
+    size: tuple[int, int], top: int, lines: list[int]
+) -> None:
+    rungs = decide_rungs(*size, Fraction(25), top)
+    assert [rung.lines for rung in rungs] == lines
+    assert all(rung.width <= size[0] and rung.height <= size[1] for rung in rungs)
+
+
+@given(sizes, sizes)
+def test_more_lines_above_change_nothing_below(width: int, height: int) -> None:
+    usual, tall = decide_rungs(width, height, Fraction(25)), decide_rungs(width, height, Fraction(25), 2160)
+    assert max(rung.lines for rung in tall) <= 2160
+    if min(width, height) in (1080, 1440, 2160):
+        assert [rung for rung in tall if rung.lines <= 1080] == list(usual)
+
+
+@given(st.sampled_from(CODECS), st.sampled_from([Fraction(24), Fraction(60)]))
+def test_every_rate_lies_within_the_levels_that_decoders_for_its_size_have(codec: Codec, rate: Fraction) -> None:
+    """High 5.2 takes 300 Mbit/s, HEVC Main tier 5.1 takes 40, AV1 Main tier 5.1 takes 40."""
+    for rung in decide_rungs(3840, 2160, rate, 2160):
+        most = {"h264": 300_000_000, "hevc": 40_000_000, "av1": 40_000_000}[codec]
+        assert in_codec(rung, codec, "sdr").max_bps < most
 
 
 @pytest.mark.parametrize(

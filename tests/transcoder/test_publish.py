@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from core.ids import uuid7
 from core.objects import ObjectStore, StoreDown
+from tests.transcoder.test_worker import left_in
 from transcoder.publish import publish
-from transcoder.scratch import attempt_folder, sweep
+from transcoder.scratch import attempt_folder, sweep, used_bytes
 
 
 def generation(folder: Path, segments: int = 20) -> Path:
@@ -103,6 +105,52 @@ def test_the_janitor_spares_the_living(tmp_path: Path) -> None:
         assert sweep(tmp_path) == 1
         assert living.is_dir()
         assert not dead.exists()
+
+
+def test_an_attempt_begins_although_a_janitor_takes_its_new_folder_for_a_dead_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the folder's making and its lock."""
+    real, swept = fcntl.flock, []
+
+    def sweep_first(lock: int, how: int) -> None:
+        if not swept and not how & fcntl.LOCK_NB:
+            swept.append(True)
+            assert sweep(tmp_path) == 1
+        real(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", sweep_first)
+    with attempt_folder(tmp_path, uuid7(), 1) as folder:
+        assert swept
+        assert (folder / ".lock").is_file()
+        assert sweep(tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_attempts_begin_and_end_beside_a_janitor_at_work(tmp_path: Path) -> None:
+    """Folders of the living come and go between its listing and its looking."""
+    tasks = [uuid7() for _ in range(4)]
+
+    def work(number: int) -> None:
+        for fence in range(150):
+            with attempt_folder(tmp_path, tasks[number % len(tasks)], 1000 * number + fence) as folder:
+                (folder / "raw").mkdir()
+
+    with ThreadPoolExecutor(5) as pool:
+        working = [pool.submit(work, number) for number in range(4)]
+        while not all(one.done() for one in working):
+            sweep(tmp_path)
+        for one in working:
+            one.result()
+    assert left_in(tmp_path) == []
+
+
+def test_used_is_what_the_disk_holds(tmp_path: Path) -> None:
+    assert used_bytes(tmp_path) == used_bytes(tmp_path / "none") == 0
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a").write_bytes(b"x" * 100_000)
+    os.truncate(os.open(tmp_path / "sparse", os.O_CREAT | os.O_RDWR), 1 << 40)
+    assert 100_000 <= used_bytes(tmp_path) < 300_000
 
 
 def test_one_attempt_has_one_folder(tmp_path: Path) -> None:

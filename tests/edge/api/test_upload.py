@@ -142,3 +142,58 @@ async def test_another_version_of_tus_is_refused(house: House, staff: dict[str, 
     assert body["supported"] == ["1.0.0"]
     said = await house.client.options(BASE)
     assert (said.status, said.headers["Tus-Version"]) == (204, "1.0.0")
+
+
+# ------------------------------------------------------------------------------------------------------------------ quota
+
+
+async def may_hold(house: House, most: int) -> None:
+    await house.cast.change(
+        "INSERT INTO tenant_quotas (tenant_id, max_bytes) SELECT id, $1 FROM tenants WHERE slug = 'default'"
+        " ON CONFLICT (tenant_id) DO UPDATE SET max_bytes = excluded.max_bytes",
+        most,
+    )
+
+
+async def ask_for(house: House, staff: dict[str, str], length: int) -> Any:
+    told = {**TUS, **staff, "Upload-Length": str(length), "Upload-Metadata": metadata(title="Another")}
+    return await house.client.post(BASE, headers=told)
+
+
+async def test_what_is_beyond_the_quota_is_refused_before_a_byte_is_sent(house: House, staff: dict[str, str]) -> None:
+    await may_hold(house, 10**6)
+    body = await refused(await ask_for(house, staff, 10**6 + 1), 413, "PS920")
+    assert body["room_bytes"] == 10**6 - body["held_bytes"]
+    assert list(house.edge.settings.uploads.glob("*")) == []
+    assert (await ask_for(house, staff, body["room_bytes"])).status == 201
+    # What has been promised to one upload is not promised to another.
+    await refused(await ask_for(house, staff, 1), 413, "PS920")
+
+
+async def test_room_that_is_given_up_is_free_again(house: House, staff: dict[str, str]) -> None:
+    await may_hold(house, len(FILM))
+    at = await begin(house, staff)
+    await refused(await ask_for(house, staff, 1), 413, "PS920")
+    await house.client.delete(at, headers={**TUS, **staff})
+    assert (await ask_for(house, staff, len(FILM))).status == 201
+
+
+async def test_a_quota_lowered_meanwhile_stops_the_last_byte_and_makes_no_title(
+    house: House, staff: dict[str, str]
+) -> None:
+    at = await begin(house, staff)
+    await may_hold(house, len(FILM) - 1)
+    await refused(await send(house, staff, at, 0, FILM), 413, "PS920")
+    titles = await house.client.get("/rest/v1/contents?title=eq.A film&select=id", headers=staff)
+    assert await titles.json() == []
+    await may_hold(house, len(FILM))
+    # Nothing has to be sent again.
+    assert (await send(house, staff, at, len(FILM), b"")).status == 204
+
+
+async def test_what_was_taken_counts(house: House, staff: dict[str, str]) -> None:
+    await may_hold(house, len(FILM) + 10)
+    assert (await send(house, staff, await begin(house, staff), 0, FILM)).status == 204
+    body = await refused(await ask_for(house, staff, 11), 413, "PS920")
+    assert body["held_bytes"] == len(FILM)
+    assert (await ask_for(house, staff, 10)).status == 201

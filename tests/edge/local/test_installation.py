@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import SharedSettings, read_shared_settings
+from core.domain.media_settings import WorkerSettings, read_worker_settings
 from core.variables import Variables
 from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, Watched, open_socket
@@ -28,6 +28,10 @@ TOLD = {
     "PENSTOCK_WORKERS": "63",
     "PENSTOCK_TRANSCODE_SLOTS": "3",
     "PENSTOCK_CHUNK_S": "7",
+    "PENSTOCK_LADDER_TOP": "2160",
+    "PENSTOCK_SCRATCH_GB": "11",
+    "PENSTOCK_SCRATCH_SPARE_MB": "13",
+    "PENSTOCK_WORKER_METRICS": "127.0.0.1:9101",
     "PENSTOCK_CODECS": "h264,av1",
     "PENSTOCK_QUALITY": "auto",
     "PENSTOCK_ENCRYPTION": "aes-128",
@@ -62,7 +66,7 @@ TOLD = {
 }
 
 
-def differing(one: SharedSettings, other: SharedSettings) -> set[str]:
+def differing(one: WorkerSettings, other: WorkerSettings) -> set[str]:
     """The settings in which two records differ."""
     names = {each.name for each in fields(one)} - {"said"}
     return {name for name in names if getattr(one, name) != getattr(other, name)}
@@ -80,9 +84,9 @@ def test_a_process_is_told_all_that_its_installation_was_told(told: Settings, tm
         each.name for each in fields(Settings)
     } - {"said"}, "TOLD lacks a setting"
     environment = Installation(told).environment()
-    # Who may change the schema is above all policies: that login is not handed on.
-    assert differing(told, read_settings(environment)) == {"owner_database_url"}
-    assert differing(read_shared_settings(Variables(environment)), told) == set()
+    # Who may change the schema is above all policies: that login is not handed on. Figures are served by the installation.
+    assert differing(told, read_settings(environment)) == {"owner_database_url", "worker_metrics"}
+    assert differing(read_worker_settings(Variables(environment)), told) == {"worker_metrics"}
     assert environment["PATH"]
 
 

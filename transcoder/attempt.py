@@ -19,6 +19,7 @@ from core.keys import KeyRing
 from core.objects import StoreDown
 from transcoder import encode, encoder, pieces
 from transcoder.abilities import check_abilities
+from transcoder.announce import announce
 from transcoder.assemble import POSTER, Generation, add_stills, assemble
 from transcoder.boxes import Mp4Error
 from transcoder.check import check_generation, told
@@ -84,12 +85,15 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
         raw.mkdir()
         wishes = await decide_wishes(attempt, shop, path, source, raw, status)
         wanted = plan(source, wishes)
+        status.ladder = announce(source, wanted, attempt.language)
         status.scratch_bytes = check_room(shop.scratch, wanted, wanted.duration)
         await asyncio.to_thread(check_abilities, shop.exe, source, wanted)
         if set(source.format.split(",")) & _INDEXED and (chunks := decide_chunks(wanted, shop.chunk_s)):
             shared = msgspec.json.encode(Shared(source, shop.chunk_s, wishes, encrypt)).decode()
             # A preview lies in the store as it is made, in the clear.
-            return Split(len(chunks), bool(wanted.sounds or source.text), shared, previewed=not encrypt)
+            return Split(
+                len(chunks), bool(wanted.sounds or source.text), shared, previewed=not encrypt, ladder=status.ladder
+            )
         status.enter("encoding", 0.01)
         total_s = float(wanted.duration)
         gains_db = await pieces.measure_gains(shop.exe, path, source, raw)

@@ -1,22 +1,24 @@
-"""How far an attempt is: changed by whoever works, read by whoever renews the lease."""
+"""How far an attempt is, and at what: changed by whoever works, read by whoever renews the lease."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 
+from core.domain.media_results import Planned
 from transcoder.progress import Progress
 
 
 @dataclass(slots=True)
 class Status:
-    """A stage's name, percent of the task, and seconds left where that is no guess."""
+    """A stage's name, percent of the task, seconds left where that is no guess, and what is being made once that is decided."""
 
     stage: str = "probing"
     percent: float = 0.0
     eta_s: int | None = None
     scratch_bytes: int | None = None
     """The scratch space that the plan may take at most, once there is a plan."""
+    ladder: tuple[Planned, ...] = ()
     ticked_at: float | None = None
     """When whoever keeps the lease last had a turn, on the monotonic clock; None where nobody does."""
 

@@ -279,7 +279,9 @@ class Worker:
             await asyncio.sleep(RENEW_S)
             try:
                 async with self._database.transaction(viewer) as tx:
-                    answer = await media_tasks.renew(tx, attempt, status.percent, status.eta_s, status.stage)
+                    answer = await media_tasks.renew(
+                        tx, attempt, status.percent, status.eta_s, status.stage, status.ladder
+                    )
             except (DatabaseDown, Refusal) as error:
                 # Not ours to decide: if the lease runs out, the fence will tell.
                 log.warning("lease_not_renewed", task=str(attempt.task_id), error=str(error))

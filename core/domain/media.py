@@ -1,26 +1,22 @@
 """Media: what happens to an uploaded file until players are given its generation.
 
-Decides what is served, what may be submitted and who may cancel. The fenced life of a task is media_tasks.py's; ffmpeg,
-folders and object stores are the transcoder's.
+Decides what is served and what may be submitted. What a person asks of a job is media_commands.py's, the fenced life of a task
+media_tasks.py's; ffmpeg, folders and object stores are the transcoder's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
 from uuid import UUID
-
-import msgspec
 
 from core import errors
 from core.database import Tx
-from core.domain.context import Context, Table
+from core.domain.context import Table
 from core.domain.media_encoding import AS_SET, Encoding, check_encoding
-from core.domain.media_tasks import end_job, queue_tasks
+from core.domain.media_tasks import queue_tasks
 from core.errors import Refusal, bad_field
 from core.ids import uuid7
 from core.queries import load
@@ -189,7 +185,13 @@ def decide_quota(max_bytes: int, held_bytes: int, more_bytes: int) -> Refusal | 
 
 
 async def submit_again(
-    tx: Tx, content_id: UUID, *, priority: int = 0, publish: bool = False, encoding: Encoding = AS_SET
+    tx: Tx,
+    content_id: UUID,
+    *,
+    priority: int = 0,
+    publish: bool = False,
+    encoding: Encoding = AS_SET,
+    created_by: UUID | None = None,
 ) -> Submitted:
     """Encodes the content's file once more; the old generation plays until the new one is whole. Raises Refusal."""
     if refusal := check_encoding(encoding):
@@ -202,7 +204,7 @@ async def submit_again(
     if row["is_busy"]:
         raise Refusal(errors.CONFLICT, "This title is already being encoded.")
     job_id = uuid7()
-    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, publish, None, row["size"], encoding)
+    await _enqueue_job(tx, job_id, content_id, row["file_id"], priority, publish, created_by, row["size"], encoding)
     return Submitted(content_id, row["file_id"], job_id)
 
 
@@ -226,82 +228,3 @@ async def _enqueue_job(
     await tx.run(SQL["task_insert"], task_id, job_id)
     bonus = SHORT_BONUS if size_bytes < SHORT_BYTES else 0
     await queue_tasks(tx, tenant_id, priority, [(task_id, bonus)])
-
-
-# ----------------------------------------------------------------------------------------------- COMMANDS and HANDLERS
-
-
-class EncodeAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Encode a title's file once more, with other codecs, another way of choosing the ladder, or encrypted."""
-
-    content_id: UUID
-    priority: int = 0
-    codecs: tuple[str, ...] | None = None
-    quality: str | None = None
-    encrypt: bool | None = None
-
-
-class CancelEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Stop a job that waits or runs."""
-
-    job_id: UUID
-
-
-class RetryEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Begin a failed or cancelled job anew, as it was asked for."""
-
-    job_id: UUID
-
-
-async def do_encode_again(command: EncodeAgain, tx: Tx, now: datetime) -> dict[str, object]:
-    """Answers {job_id}. Raises Refusal when there is no such title, no file, or a job is open."""
-    encoding = Encoding(command.codecs, command.quality, command.encrypt)
-    submitted = await submit_again(tx, command.content_id, priority=command.priority, encoding=encoding)
-    return {"job_id": submitted.job_id}
-
-
-async def do_cancel_encoding(command: CancelEncoding, tx: Tx, now: datetime) -> dict[str, object]:
-    """Answers {state}: `cancelled`, or `cancelling` when a worker has to stop first. Raises Refusal."""
-    row = await tx.one(SQL["job_lock_cancel"], command.job_id)
-    if row is None:
-        raise Refusal(errors.NOT_FOUND, "There is no such job.")
-    if row["state"] not in ("queued", "running"):
-        raise Refusal(errors.ILLEGAL_MOVE, f"The job has already ended: {row['state']}.")
-    if row["is_worked_on"]:
-        await tx.run(SQL["job_ask_cancel"], command.job_id)
-        return {"state": "cancelling"}
-    await end_job(
-        tx, command.job_id, row["generation_id"], "cancelled", errors.CANCELLED.code, errors.CANCELLED.message
-    )
-    return {"state": "cancelled"}
-
-
-async def do_retry_encoding(command: RetryEncoding, tx: Tx, now: datetime) -> dict[str, object]:
-    """Answers {job_id}, a new job on the same file. Raises Refusal when the job has not failed, or the title is busy."""
-    row = await tx.one(SQL["job_for_retry"], command.job_id)
-    if row is None:
-        raise Refusal(errors.NOT_FOUND, "There is no such job.")
-    if row["state"] not in ("failed", "cancelled"):
-        raise Refusal(
-            errors.ILLEGAL_MOVE, f"Only a failed or cancelled job is tried again; this one is {row['state']}."
-        )
-    encoding = Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"])
-    again = await submit_again(
-        tx, row["content_id"], priority=row["priority"], publish=row["publish_when_done"], encoding=encoding
-    )
-    return {"job_id": again.job_id}
-
-
-COMMANDS: Mapping[str, type[msgspec.Struct]] = {
-    "encode_again": EncodeAgain,
-    "cancel_encoding": CancelEncoding,
-    "retry_encoding": RetryEncoding,
-}
-
-HANDLERS: Mapping[type[msgspec.Struct], Callable[[Any, Tx, datetime], Awaitable[dict[str, object]]]] = {
-    EncodeAgain: do_encode_again,
-    CancelEncoding: do_cancel_encoding,
-    RetryEncoding: do_retry_encoding,
-}
-
-CONTEXT = Context("media", TABLES, STATES)

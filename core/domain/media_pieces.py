@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from core.database import Tx
 from core.domain.media_results import Split
 from core.domain.media_tasks import FIRST_BONUS, STITCH_BONUS, Attempt, lock_to_end, queue_tasks
@@ -28,7 +30,8 @@ async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
     made = await tx.many(
         SQL["pieces_insert"], row["job_id"], attempt.task_id, [kind for kind, _ in kinds], [no for _, no in kinds]
     )
-    await tx.run(SQL["job_split"], row["job_id"], count, done.source)
+    ladder = msgspec.json.encode(done.ladder).decode()
+    await tx.run(SQL["job_split"], row["job_id"], count, done.source, ladder)
     await tx.run(TASKS["task_end"], attempt.task_id, "done", None, None, None, None)
     ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
     # The first minute first: it is what somebody waits for.

@@ -9,7 +9,7 @@ RETURNING id, kind::text, chunk_no
 
 -- name: job_split none
 -- The job is now its pieces.
-UPDATE transcode_jobs SET remaining = $2, source = $3::text::jsonb, has_pieces = true, stage = 'encoding' WHERE id = $1
+UPDATE transcode_jobs SET remaining = $2, source = $3::text::jsonb, ladder = $4::text::jsonb, has_pieces = true, stage = 'encoding' WHERE id = $1
 
 -- name: piece_done value
 -- One piece less; how many are left.

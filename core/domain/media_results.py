@@ -5,20 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from core.domain.media_keys import SealedKey
+
+
+class Planned(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rendition that is going to be made; `bps` is what it may take at most. As JSON it is an entry of `transcode_jobs.ladder`."""
+
+    kind: Literal["video", "audio", "subtitles"]
+    name: str
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bps: int | None = None
+    channels: int | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
     """What the first task of a long film ends with: how many chunks, whether there is sound or text, and what the probe found.
 
-    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play.
+    `previewed`: the title is to be played while the pieces are made, if it has nothing else to play. `ladder`: what they will be.
     """
 
     chunks: int
     has_sound: bool
     source: str
     previewed: bool = False
+    ladder: tuple[Planned, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
 from core import errors
 from core.database import Row, Tx
 from core.domain import media_dispatch, media_keys, media_previews
 from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
-from core.domain.media_results import Finished, Poster
+from core.domain.media_results import Finished, Planned, Poster
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -202,10 +204,13 @@ def rank(priority: int, waiting: int, bonus: int) -> int:
 
 
 async def renew(
-    tx: Tx, attempt: Attempt, percent: float, eta_s: int | None, stage: str
+    tx: Tx, attempt: Attempt, percent: float, eta_s: int | None, stage: str, ladder: Sequence[Planned] = ()
 ) -> Literal["go_on", "cancel", "lost"]:
-    """Keeps the lease and shows progress; call it at most once a second."""
-    cancel = await tx.value(SQL["task_renew"], attempt.task_id, attempt.fence, LEASE_S, round(percent, 2), eta_s, stage)
+    """Keeps the lease and shows progress, and `ladder` once it is known; call it at most once a second."""
+    planned = msgspec.json.encode(ladder).decode() if ladder else None
+    cancel = await tx.value(
+        SQL["task_renew"], attempt.task_id, attempt.fence, LEASE_S, round(percent, 2), eta_s, stage, planned
+    )
     return "lost" if cancel is None else "cancel" if cancel else "go_on"
 
 

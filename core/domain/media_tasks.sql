@@ -79,7 +79,8 @@ WITH kept AS (
         progress = CASE k.kind WHEN 'preview' THEN j.progress WHEN 'transcode' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
         eta_s = CASE WHEN k.kind = 'transcode' THEN $5
                      WHEN p.percent > 1 THEN (extract(epoch FROM now() - j.started_at) * (100 - p.percent) / p.percent)::integer END,
-        stage = CASE k.kind WHEN 'preview' THEN j.stage ELSE $6 END
+        stage = CASE k.kind WHEN 'preview' THEN j.stage ELSE $6 END,
+        ladder = coalesce($7::text::jsonb, j.ladder)
     FROM kept k LEFT JOIN pieces p ON p.job_id = k.job_id WHERE j.id = k.job_id AND j.state = 'running'
 )
 SELECT k.cancel_requested OR j.cancel_requested OR j.state <> 'running' AND (k.kind <> 'preview' OR j.state <> 'succeeded') FROM kept k JOIN transcode_jobs j ON j.id = k.job_id

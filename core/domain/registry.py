@@ -9,7 +9,7 @@ from core.domain import (
     community,
     identity,
     learning,
-    media,
+    media_commands,
     platform,
     playback,
     podcasts,
@@ -20,7 +20,7 @@ from core.domain.context import Context
 CONTEXTS: tuple[Context, ...] = (
     identity.CONTEXT,
     catalog.CONTEXT,
-    media.CONTEXT,
+    media_commands.CONTEXT,
     commerce.CONTEXT,
     playback.CONTEXT,
     learning.CONTEXT,

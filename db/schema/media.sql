@@ -98,6 +98,7 @@ CREATE TABLE transcode_jobs (
     publish_when_done boolean NOT NULL DEFAULT true,
     cancel_requested boolean NOT NULL DEFAULT false,
     source        jsonb,
+    ladder        jsonb,
     has_pieces    boolean NOT NULL DEFAULT false,
     codecs        text[] CONSTRAINT transcode_jobs__codecs_known
         CHECK (codecs <@ ARRAY['h264', 'hevc', 'av1'] AND 'h264' = ANY (codecs)),
@@ -123,6 +124,7 @@ CREATE INDEX transcode_jobs_open_idx ON transcode_jobs (state, priority DESC, cr
 CREATE INDEX transcode_jobs_pieces_idx ON transcode_jobs (id) WHERE has_pieces;
 COMMENT ON COLUMN transcode_jobs.remaining IS 'Pieces that are not done; whoever ends the last one queues the task that joins them, in the same transaction.';
 COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all pieces of the job.';
+COMMENT ON COLUMN transcode_jobs.ladder IS 'The renditions that are being made, [{kind, name, codec, width, height, bps, channels, language}], once they have been decided.';
 COMMENT ON COLUMN transcode_jobs.codecs IS 'Asked for; null: as the installation is set. So are quality and is_encrypted.';
 COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -158,7 +160,7 @@ CREATE TABLE transcode_tasks (
 CREATE INDEX transcode_tasks_job_id_idx ON transcode_tasks (job_id);
 CREATE INDEX transcode_tasks_parent_id_idx ON transcode_tasks (parent_id);
 CREATE INDEX transcode_tasks_lease_idx ON transcode_tasks (lease_until) WHERE state = 'running';
-COMMENT ON COLUMN transcode_tasks.error_details IS 'The last lines of the program that failed: for operators, never for viewers.';
+COMMENT ON COLUMN transcode_tasks.error_details IS 'The last lines of the program that failed: for operators; staff are shown them without folders, viewers never.';
 COMMENT ON COLUMN transcode_tasks.fence IS 'Rises with every attempt; only the holder of the newest may publish.';
 CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.database import Database, Row
-from core.domain import media, media_tasks
+from core.domain import media_commands, media_tasks
 from core.queries import load
 from core.viewer import Viewer, service
 from edge.cli.up import settings_for
@@ -112,8 +112,9 @@ def run_cancel(job: str, *, data: Path | None) -> int:
     async def work(database: Database, console: Console) -> int:
         found = await _find(database, job)
         async with database.transaction(found.viewer) as tx:
-            answer = await media.do_cancel_encoding(media.CancelEncoding(found.job_id), tx, datetime.now(UTC))
-        console.print(f"{found.job_id}: {answer['state']}")
+            asked = media_commands.CancelEncoding(found.job_id)
+            stopped = await media_commands.do_cancel_encoding(tx, found.viewer, asked, datetime.now(UTC))
+        console.print(f"{found.job_id}: {stopped.state}")
         return 0
 
     return _with_database(data, work)
@@ -125,8 +126,9 @@ def run_retry(job: str, *, data: Path | None) -> int:
     async def work(database: Database, console: Console) -> int:
         found = await _find(database, job)
         async with database.transaction(found.viewer) as tx:
-            answer = await media.do_retry_encoding(media.RetryEncoding(found.job_id), tx, datetime.now(UTC))
-        console.print(f"Begun anew as {answer['job_id']}")
+            asked = media_commands.RetryEncoding(found.job_id)
+            again = await media_commands.do_retry_encoding(tx, found.viewer, asked, datetime.now(UTC))
+        console.print(f"Begun anew as {again.job_id}")
         return 0
 
     return _with_database(data, work)

@@ -15,6 +15,7 @@ from playwright.async_api import Page
 
 from core.domain.media_keys import new_key, seal_key
 from core.settings import ROOT
+from tests.conformance.test_page_players import elsewhere, open_page, state
 from tests.conformance.test_players import run
 from tests.e2e.browser import chromium
 from tests.edge.api.conftest import RING, House, edge_settings, house
@@ -26,7 +27,7 @@ from transcoder.check import check_generation
 from transcoder.codecs import CODECS
 from transcoder.ladder import Wishes
 
-__all__ = ["cast", "edge_settings", "house"]
+__all__ = ["cast", "edge_settings", "elsewhere", "house"]
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -140,6 +141,36 @@ async def test_hls_js_plays_an_encrypted_title_and_asks_for_its_key_once(
             "(url) => fetch(url).then((r) => r.arrayBuffer()).then((b) => [...new Uint8Array(b)])", keys[0]
         )
         assert bytes(got) == key
+
+
+@pytest.mark.needs("chromium", "node")
+@pytest.mark.parametrize("player", ["hlsjs", "shaka"])
+async def test_an_encrypted_title_plays_on_somebody_elses_page(
+    house: House, generation: Generation, elsewhere: str, tmp_path: Path, player: str
+) -> None:
+    """From another origin and after a seek, with the one key that every playlist names."""
+    await encrypted(house, generation, tmp_path)
+    keys: list[tuple[str, int]] = []
+    async with chromium() as browser:
+        page, heard = await open_page(browser, elsewhere)
+        page.on("response", lambda answer: keys.append((answer.url, answer.status)) if ".key" in answer.url else None)
+        await page.evaluate("([player, url]) => start(player, url)", [player, await manifest_url(house)])
+
+        async def moves() -> bool:
+            return float((await state(page))["at"]) > 0.5
+
+        await until(moves, PATIENCE_S, "the picture to move")
+        await page.evaluate("(to) => { video.currentTime = to; }", SECONDS - 1.5)
+
+        async def has_ended() -> bool:
+            return bool((await state(page))["ended"])
+
+        await until(has_ended, PATIENCE_S, "the end")
+        found = await state(page)
+    assert (found["width"], found["corrupted"], heard) == (320, 0, [])
+    assert found["duration"] == pytest.approx(SECONDS, abs=0.2)
+    assert len({url for url, _ in keys}) == 1
+    assert {status for _, status in keys} == {200}
 
 
 async def encrypted(house: House, generation: Generation, work: Path) -> bytes:

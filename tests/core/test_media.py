@@ -10,9 +10,10 @@ from uuid import UUID
 import pytest
 
 from core import errors
-from core.database import Database
-from core.domain import media, media_tasks
+from core.database import Database, Tx
+from core.domain import media, media_commands, media_tasks
 from core.domain.media import NewFile, NewTitle, Submitted, check_file, check_title
+from core.domain.media_commands import CancelEncoding, JobStopped
 from core.domain.media_encoding import Encoding
 from core.domain.media_results import Finished, Poster, Rendition
 from core.domain.media_tasks import Attempt, decide_turn
@@ -364,23 +365,26 @@ async def test_the_rescuer_wakes_a_waiting_task_whose_message_was_lost(database:
         assert await media_tasks.rescue(tx) == 1
 
 
+async def cancel(tx: Tx, job_id: UUID) -> JobStopped:
+    return await media_commands.do_cancel_encoding(tx, service(), CancelEncoding(job_id), NOW)
+
+
 async def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_asked(database: Database) -> None:
     waiting = await submit(database)
     async with database.transaction(service()) as tx:
-        answer = await media.do_cancel_encoding(media.CancelEncoding(waiting.job_id), tx, NOW)
-    assert answer == {"state": "cancelled"}
+        assert (await cancel(tx, waiting.job_id)).state == "cancelled"
     assert await take(database, await task_of(database, waiting.job_id)) is None
     running = await submit(database)
     attempt = await taken(database, await task_of(database, running.job_id))
     async with database.transaction(service()) as tx:
-        assert await media.do_cancel_encoding(media.CancelEncoding(running.job_id), tx, NOW) == {"state": "cancelling"}
+        assert (await cancel(tx, running.job_id)).state == "cancelling"
         assert await media_tasks.renew(tx, attempt, 1, None, "encoding") == "cancel"
         assert await media_tasks.fail(tx, attempt, Refusal(errors.CANCELLED))
     job = await one(database, "SELECT state::text FROM transcode_jobs WHERE id = $1", running.job_id)
     assert job["state"] == "cancelled"
     with pytest.raises(Refusal) as over:
         async with database.transaction(service()) as tx:
-            await media.do_cancel_encoding(media.CancelEncoding(running.job_id), tx, NOW)
+            await cancel(tx, running.job_id)
     assert over.value.code is errors.ILLEGAL_MOVE
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.async_api import Browser, expect
 
@@ -257,22 +259,51 @@ async def test_a_film_to_its_end_is_finished(somebody: Visitor, demo: Demo) -> N
         assert demo.id_of(DAWN) not in [row["content_id"] for row in rows]
 
 
-async def test_staff_publish_a_film_through_the_page(somebody: Visitor, demo: Demo, tmp_path: Path) -> None:
+async def upload(person: Visitor, path: Path, title: str, encryption: str = "set") -> None:
+    """Hands a file in at the studio, and opens the page of its job."""
+    page = person.page
+    await page.goto(f"{person.demo.url}/studio")
+    await page.get_by_test_id("upload-input").set_input_files(path)
+    await page.get_by_test_id("upload-title").fill(title)
+    await page.get_by_test_id("upload-free").check()
+    await page.get_by_test_id("encoding-choices").locator("summary").click()
+    await page.get_by_test_id("upload-encryption").select_option(encryption)
+    await page.get_by_test_id("upload-submit").click()
+    await page.get_by_test_id("job-row").filter(has_text=title).get_by_test_id("job-link").first.click()
+    await page.wait_for_url(re.compile("/studio/jobs/[0-9a-f-]{36}$"))
+    await expect(page.get_by_role("heading", name=title)).to_be_visible()
+
+
+async def fits_a_phone(person: Visitor) -> None:
+    """Nothing of the page lies beside a narrow screen."""
+    await person.page.set_viewport_size({"width": 360, "height": 740})
+    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert await person.page.evaluate(wider) <= 0, person.page.url
+
+
+async def test_staff_publish_an_encrypted_film_and_follow_it_until_it_plays(
+    somebody: Visitor, demo: Demo, tmp_path: Path
+) -> None:
     clip = await make_clip(tmp_path / "my holiday.mp4", seconds=4)
     page = somebody.page
     await somebody.sign_in(ADA)
-    await page.goto(f"{demo.url}/studio")
-    await page.get_by_test_id("upload-input").set_input_files(clip)
-    await page.get_by_test_id("upload-title").fill("A film of mine")
-    await page.get_by_test_id("upload-free").check()
-    await page.get_by_test_id("upload-submit").click()
-    row = page.get_by_test_id("job-row").filter(has_text="A film of mine").first
-    await expect(row).to_be_visible()
-    await expect(row.get_by_test_id("job-state")).to_have_attribute("data-value", "succeeded", timeout=90_000)
-    content_id = await row.get_attribute("data-content-id")
-    await page.goto(f"{demo.url}/watch/{content_id}")
+    await upload(somebody, clip, "A film of mine", encryption="aes-128")
+    state = page.get_by_test_id("job-state")
+    await expect(state).to_have_attribute("data-value", "succeeded", timeout=90_000)
+    await expect(page.get_by_test_id("job-progress")).to_have_attribute("data-value", "100")
+    made = page.get_by_test_id("job-renditions")
+    await expect(made.get_by_role("row").filter(has_text="180p")).to_contain_text("H.264")
+    await expect(made.get_by_role("row").filter(has_text="AAC")).to_have_count(1)
+    await fits_a_phone(somebody)
+    await page.get_by_role("link", name="Watch").click()
     await somebody.plays_on(1)
     assert await somebody.video("video.duration") == pytest.approx(4, abs=0.1)
+    keys = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/content.key')).length"
+    assert await page.evaluate(keys) >= 1
+    # What was chosen is chosen again, and shown: nobody encrypts a film without seeing it.
+    await page.goto(f"{demo.url}/studio")
+    await expect(page.get_by_test_id("upload-encryption")).to_have_value("aes-128")
+    await expect(page.get_by_test_id("upload-encryption")).to_be_visible()
 
 
 async def test_a_file_that_is_no_film_fails_in_words(somebody: Visitor, demo: Demo, tmp_path: Path) -> None:
@@ -280,15 +311,50 @@ async def test_a_file_that_is_no_film_fails_in_words(somebody: Visitor, demo: De
     letter.write_text("Dear Sir or Madam,\n" * 200)
     page = somebody.page
     await somebody.sign_in(ADA)
-    await page.goto(f"{demo.url}/studio")
-    await page.get_by_test_id("upload-input").set_input_files(letter)
-    await page.get_by_test_id("upload-title").fill("A letter")
-    await page.get_by_test_id("upload-submit").click()
-    row = page.get_by_test_id("job-row").filter(has_text="A letter").first
-    await expect(row.get_by_test_id("job-state")).to_have_attribute("data-value", "failed", timeout=30_000)
-    words = await row.get_by_test_id("job-error").inner_text()
+    await upload(somebody, letter, "A letter")
+    await expect(page.get_by_test_id("job-state")).to_have_attribute("data-value", "failed", timeout=60_000)
+    words = await page.get_by_test_id("job-error").inner_text()
     assert len(words) > 10
     assert "Traceback" not in words
+    failures = page.get_by_test_id("job-failures")
+    await expect(failures).to_contain_text(re.compile(r"PS60\d"))
+    assert str(demo.data) not in await failures.inner_text()
+    await expect(page.get_by_test_id("job-retry")).to_be_enabled()
+    await fits_a_phone(somebody)
+    await page.goto(f"{demo.url}/studio/jobs?only=failed")
+    await expect(page.get_by_test_id("job-row").filter(has_text="A letter").first).to_contain_text(words[:30])
+    await fits_a_phone(somebody)
+
+
+@contextmanager
+def worker_held(demo: Demo) -> Iterator[None]:
+    """No job begins meanwhile: the demo's one worker stands still."""
+    assert demo.penstock.process is not None
+    everyone = psutil.Process(demo.penstock.process.pid).children(recursive=True)
+    (worker,) = [child for child in everyone if child.cmdline()[-2:] == ["-m", "transcoder"]]
+    worker.suspend()
+    try:
+        yield
+    finally:
+        worker.resume()
+
+
+async def test_a_waiting_job_is_cancelled_and_begun_anew(somebody: Visitor, demo: Demo, tmp_path: Path) -> None:
+    clip = await make_clip(tmp_path / "second thoughts.mp4", seconds=1)
+    page = somebody.page
+    state = page.get_by_test_id("job-state")
+    await somebody.sign_in(ADA)
+    with worker_held(demo):
+        await upload(somebody, clip, "Second thoughts")
+        await expect(state).to_have_attribute("data-value", "queued")
+        await page.get_by_test_id("job-cancel").click()
+        await page.get_by_test_id("job-cancel-sure").click()
+        await expect(state).to_have_attribute("data-value", "cancelled")
+        first = page.url
+        await page.get_by_test_id("job-retry").click()
+        await page.wait_for_url(lambda url: url != first)
+        await expect(state).to_have_attribute("data-value", "queued")
+    await expect(state).to_have_attribute("data-value", "succeeded", timeout=90_000)
 
 
 async def test_a_viewer_has_no_studio(somebody: Visitor, demo: Demo) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core import errors
 from core.database import Database, DatabaseDown
-from core.domain import media, media_pieces, media_tasks
+from core.domain import media, media_commands, media_pieces, media_tasks
 from core.domain.media_results import Split
 from core.domain.media_tasks import STITCH_BONUS, rank
 from core.errors import Refusal
@@ -285,8 +285,10 @@ async def test_cancelling_stops_every_piece_and_leaves_nothing(
     async with database.transaction(service()) as tx:
         from datetime import UTC, datetime
 
-        answer = await media.do_cancel_encoding(media.CancelEncoding(made.job_id), tx, datetime.now(UTC))
-    assert answer == {"state": "cancelling"}
+        answer = await media_commands.do_cancel_encoding(
+            tx, service(), media_commands.CancelEncoding(made.job_id), datetime.now(UTC)
+        )
+    assert answer.state == "cancelling"
     store.go.set()
     await working
     assert (await job(database, made.job_id))["state"] == "cancelled"
@@ -439,7 +441,7 @@ async def test_a_failed_job_is_begun_anew_as_it_was_asked_for(
     now = datetime.now(UTC)
     with pytest.raises(Refusal) as refused:
         async with database.transaction(service()) as tx:
-            await media.do_retry_encoding(media.RetryEncoding(job_id), tx, now)
+            await media_commands.do_retry_encoding(tx, service(), media_commands.RetryEncoding(job_id), now)
     assert refused.value.code is errors.ILLEGAL_MOVE
     attempt = await take(database, (await tasks(database, job_id))[1])
     async with database.transaction(service()) as tx:
@@ -449,12 +451,10 @@ async def test_a_failed_job_is_begun_anew_as_it_was_asked_for(
     ]
     assert details == "x264 [error]: something"
     async with database.transaction(service()) as tx:
-        answer = await media.do_retry_encoding(media.RetryEncoding(job_id), tx, now)
-    row = await look(
-        database, "SELECT state::text, publish_when_done FROM transcode_jobs WHERE id = $1", answer["job_id"]
-    )
+        answer = await media_commands.do_retry_encoding(tx, service(), media_commands.RetryEncoding(job_id), now)
+    row = await look(database, "SELECT state::text, publish_when_done FROM transcode_jobs WHERE id = $1", answer.job_id)
     assert row == {"state": "queued", "publish_when_done": True}
     with pytest.raises(Refusal) as busy:
         async with database.transaction(service()) as tx:
-            await media.do_retry_encoding(media.RetryEncoding(job_id), tx, now)
+            await media_commands.do_retry_encoding(tx, service(), media_commands.RetryEncoding(job_id), now)
     assert busy.value.code is errors.CONFLICT

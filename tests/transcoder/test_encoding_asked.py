@@ -10,7 +10,7 @@ import pytest
 
 from core import errors
 from core.database import Database
-from core.domain import media
+from core.domain import media_commands
 from core.domain.media_encoding import USUAL, Encoding
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
@@ -96,19 +96,21 @@ async def test_encoding_again_may_ask_otherwise_and_a_retry_asks_the_same(
     assert await asked_of(submitted.job_id) == {"codecs": None, "quality": None, "is_encrypted": None}
     now = datetime.now(UTC)
     async with database.transaction(service()) as tx:
-        await media.do_cancel_encoding(media.CancelEncoding(submitted.job_id), tx, now)
+        await media_commands.do_cancel_encoding(tx, service(), media_commands.CancelEncoding(submitted.job_id), now)
         with pytest.raises(Refusal) as refused:
-            await media.do_encode_again(media.EncodeAgain(submitted.content_id, codecs=("hevc",)), tx, now)
+            await media_commands.do_encode_again(
+                tx, service(), media_commands.EncodeAgain(submitted.content_id, codecs=("hevc",)), now
+            )
         assert refused.value.code is errors.BAD_FIELD
-        wanted = media.EncodeAgain(submitted.content_id, codecs=("h264", "av1"), quality="auto", encrypt=True)
-        again = await media.do_encode_again(wanted, tx, now)
+        wanted = media_commands.EncodeAgain(submitted.content_id, codecs=("h264", "av1"), quality="auto", encrypt=True)
+        again = await media_commands.do_encode_again(tx, service(), wanted, now)
     expected = {"codecs": ["h264", "av1"], "quality": "auto", "is_encrypted": True}
-    assert await asked_of(again["job_id"]) == expected
-    assert isinstance(again["job_id"], UUID)
+    assert await asked_of(again.job_id) == expected
+    assert isinstance(again.job_id, UUID)
     async with database.transaction(service()) as tx:
-        await media.do_cancel_encoding(media.CancelEncoding(again["job_id"]), tx, now)
-        retried = await media.do_retry_encoding(media.RetryEncoding(again["job_id"]), tx, now)
-    assert await asked_of(retried["job_id"]) == expected
+        await media_commands.do_cancel_encoding(tx, service(), media_commands.CancelEncoding(again.job_id), now)
+        retried = await media_commands.do_retry_encoding(tx, service(), media_commands.RetryEncoding(again.job_id), now)
+    assert await asked_of(retried.job_id) == expected
 
 
 async def test_a_worker_whose_ffmpeg_cannot_leaves_the_job_to_others(

@@ -16,7 +16,7 @@ import pytest
 
 from core import errors
 from core.database import Database
-from core.domain import media, media_tasks, playback
+from core.domain import media_commands, media_tasks, playback
 from core.domain.media_previews import Preview
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
@@ -413,8 +413,10 @@ async def test_encoding_again_shows_no_preview_over_what_plays(
     for kinds in (("transcode",), ("preview", "encode", "audio"), ("stitch",)):
         await work_off(worker, database, made.job_id, *kinds)
     async with database.transaction(service()) as tx:
-        again = await media.do_encode_again(media.EncodeAgain(made.content_id), tx, datetime.now(UTC))
-    job_id = again["job_id"]
+        again = await media_commands.do_encode_again(
+            tx, service(), media_commands.EncodeAgain(made.content_id), datetime.now(UTC)
+        )
+    job_id = again.job_id
     assert isinstance(job_id, UUID)
     await work_off(worker, database, job_id, "transcode")
     assert "preview" not in {t["kind"] for t in await tasks(database, job_id)}

@@ -1,9 +1,13 @@
 /** The address bar as state. Takes clicks on own links, keeps the scroll place of each history entry. */
 
+export type JobFilter = 'all' | 'open' | 'failed';
+
 export type Route =
   | { name: 'shelf'; query: string }
   | { name: 'watch'; contentId: string; playlistId: string | null }
   | { name: 'studio' }
+  | { name: 'jobs'; only: JobFilter }
+  | { name: 'job'; jobId: string }
   | { name: 'sign-in'; next: string; mode: 'in' | 'up' }
   | { name: 'lost'; path: string };
 
@@ -18,6 +22,12 @@ export function parseRoute(path: string, search: string): Route {
   const query = new URLSearchParams(search);
   if (path === '/') return { name: 'shelf', query: query.get('q') ?? '' };
   if (path === '/studio' || path === '/studio/') return { name: 'studio' };
+  if (path === '/studio/jobs' || path === '/studio/jobs/') {
+    const only = query.get('only');
+    return { name: 'jobs', only: only === 'open' || only === 'failed' ? only : 'all' };
+  }
+  const jobId = /^\/studio\/jobs\/([^/]+)\/?$/.exec(path)?.[1];
+  if (jobId && UUID.test(jobId)) return { name: 'job', jobId: jobId.toLowerCase() };
   if (path === '/sign-in' || path === '/sign-in/') {
     return { name: 'sign-in', next: ownPath(query.get('next')), mode: query.get('mode') === 'up' ? 'up' : 'in' };
   }
@@ -31,6 +41,10 @@ export function parseRoute(path: string, search: string): Route {
 
 export function watchPath(contentId: string, playlistId?: string | null): string {
   return playlistId ? `/watch/${contentId}?playlist=${playlistId}` : `/watch/${contentId}`;
+}
+
+export function jobPath(jobId: string): string {
+  return `/studio/jobs/${jobId}`;
 }
 
 export function signInPath(mode: 'in' | 'up' = 'in'): string {
@@ -69,7 +83,7 @@ class Router {
 
   #read(): void {
     const next = parseRoute(location.pathname, location.search);
-    if (next.name !== this.current.name || next.name === 'watch') this.visits += 1;
+    if (next.name !== this.current.name || next.name === 'watch' || next.name === 'job') this.visits += 1;
     this.current = next;
   }
 

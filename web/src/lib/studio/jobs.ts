@@ -1,49 +1,79 @@
-/** Encoding jobs: how they are read and how they are said. No state. */
+/** Encoding jobs: how they are read and changed, and how they are said. No state. */
 
 import { callJson } from '../api';
 import type { ContentType } from '../catalogue';
+import type { JobFilter } from '../router.svelte';
+
+export type JobState = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 
 export interface Job {
   id: string;
   content_id: string;
   file_id: string;
-  state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+  state: JobState;
   /** Percent. */
   progress: number;
   eta_s: number | null;
   stage: string;
+  /** A person has asked for its end, and a worker has to stop first. */
+  cancel_requested: boolean;
   error_code: string | null;
   error_message: string | null;
   created_at: string;
+  started_at: string | null;
   finished_at: string | null;
   contents: { title: string; content_type: ContentType; thumbnail_image_id: string | null } | null;
+  /** Who works on it at this moment, as `machine:process`. */
+  at_work: { owner: string | null }[];
 }
 
-const COLUMNS =
-  'id,content_id,file_id,state,progress,eta_s,stage,error_code,error_message,created_at,finished_at,' +
+export const JOB_COLUMNS =
+  'id,content_id,file_id,state,progress,eta_s,stage,cancel_requested,error_code,error_message,created_at,started_at,finished_at,' +
   'contents(title,content_type,thumbnail_image_id)';
+const AT_WORK = 'at_work:transcode_tasks(owner)&at_work.state=eq.running';
+
+const FILTERS: Record<JobFilter, string> = {
+  all: '',
+  open: '&state=in.(queued,running)',
+  failed: '&state=eq.failed',
+};
 
 /** A numeric column may come as text. */
-function withNumbers(job: Job): Job {
+export function withNumbers<T extends Job>(job: T): T {
   return { ...job, progress: Math.min(100, Math.max(0, Number(job.progress) || 0)) };
 }
 
-export async function readJobs(limit = 20, signal?: AbortSignal): Promise<Job[]> {
-  const path = `/rest/v1/transcode_jobs?select=${COLUMNS}&order=created_at.desc&limit=${limit}`;
-  return (await callJson<Job[]>(path, signal ? { signal } : {})).map(withNumbers);
+/** The newest first; one more than `limit` is asked for, to know whether there are more. */
+export async function readJobs(limit = 20, signal?: AbortSignal, only: JobFilter = 'all'): Promise<{ jobs: Job[]; hasMore: boolean }> {
+  const path = `/rest/v1/transcode_jobs?select=${JOB_COLUMNS},${AT_WORK}${FILTERS[only]}&order=created_at.desc&limit=${limit + 1}`;
+  const rows = (await callJson<Job[]>(path, signal ? { signal } : {})).map(withNumbers);
+  return { jobs: rows.slice(0, limit), hasMore: rows.length > limit };
 }
 
 export async function readJobOf(contentId: string): Promise<Job | null> {
-  const path = `/rest/v1/transcode_jobs?select=${COLUMNS}&content_id=eq.${contentId}&order=created_at.desc&limit=1`;
+  const path = `/rest/v1/transcode_jobs?select=${JOB_COLUMNS},${AT_WORK}&content_id=eq.${contentId}&order=created_at.desc&limit=1`;
   const job = (await callJson<Job[]>(path))[0];
   return job ? withNumbers(job) : null;
 }
 
-export function isOpen(job: Job): boolean {
+export async function cancelJob(jobId: string): Promise<void> {
+  await callJson('/rest/v1/rpc/cancel_encoding', { body: { job_id: jobId } });
+}
+
+/** The id of the job that was begun in its place. */
+export async function retryJob(jobId: string): Promise<string> {
+  return (await callJson<{ job_id: string }>('/rest/v1/rpc/retry_encoding', { body: { job_id: jobId } })).job_id;
+}
+
+export function isOpen(job: Pick<Job, 'state'>): boolean {
   return job.state === 'queued' || job.state === 'running';
 }
 
-const STATES: Record<Job['state'], string> = {
+export function percentOf(job: Pick<Job, 'state' | 'progress'>): number {
+  return job.state === 'succeeded' ? 100 : job.progress;
+}
+
+const STATES: Record<JobState, string> = {
   queued: 'Waiting',
   running: 'Encoding',
   succeeded: 'Ready',
@@ -51,34 +81,30 @@ const STATES: Record<Job['state'], string> = {
   cancelled: 'Cancelled',
 };
 
-export function stateWords(job: Job): string {
+export function stateWords(job: Pick<Job, 'state' | 'cancel_requested'>): string {
+  if (job.cancel_requested && isOpen(job)) return 'Stopping';
   return STATES[job.state] ?? job.state;
 }
 
 const STAGES: Record<string, string> = {
   waiting: 'Waiting for a free worker',
-  probe: 'Looking at the file',
   probing: 'Looking at the file',
   measuring: 'Measuring the picture',
-  split: 'Cutting into pieces',
-  transcode: 'Encoding',
-  encode: 'Encoding',
   encoding: 'Encoding',
-  audio: 'Encoding the sound',
-  stitch: 'Joining the pieces',
-  package: 'Packaging',
-  packaging: 'Packaging',
-  thumbnails: 'Drawing previews',
-  verify: 'Checking the result',
+  assembling: 'Joining the pieces',
   verifying: 'Checking the result',
-  publish: 'Publishing',
   publishing: 'Publishing',
-  done: 'Done',
 };
 
-export function stageWords(job: Job): string {
+export function stageWords(job: Pick<Job, 'state' | 'stage' | 'cancel_requested'>): string {
   const plain = job.stage.replaceAll('_', ' ');
   return STAGES[job.stage] ?? (plain ? plain.charAt(0).toUpperCase() + plain.slice(1) : stateWords(job));
+}
+
+/** `machine:123` and `machine:124` -> `machine`; several machines are all named. */
+export function workersOf(job: Pick<Job, 'at_work'>): string[] {
+  const machines = job.at_work.map((task) => task.owner?.replace(/:\d+$/, '') ?? '').filter(Boolean);
+  return [...new Set(machines)].sort();
 }
 
 const FAILURES: Record<string, string> = {
@@ -96,7 +122,7 @@ const FAILURES: Record<string, string> = {
 };
 
 /** What went wrong, for a person, with the server's own words where they say more. */
-export function whyFailed(job: Job): string {
+export function whyFailed(job: Pick<Job, 'error_code' | 'error_message'>): string {
   const known = job.error_code ? FAILURES[job.error_code] : undefined;
   const said = job.error_message?.trim() ?? '';
   if (!known) return said || 'It did not work, and the server did not say why.';

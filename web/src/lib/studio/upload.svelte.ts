@@ -2,12 +2,14 @@
 
 import { authHeaders } from '../api';
 import type { ContentType } from '../catalogue';
+import { metadataOf, type Choices } from './choices';
 
 export interface Draft {
   title: string;
   contentType: ContentType;
   description: string;
   isFree: boolean;
+  encoding: Choices;
 }
 
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -87,13 +89,20 @@ export class Upload {
   }
 
   #make(tus: typeof import('tus-js-client')): import('tus-js-client').Upload {
-    const { title, contentType, description, isFree } = this.draft;
+    const { title, contentType, description, isFree, encoding } = this.draft;
     return new tus.Upload(this.file, {
       endpoint: '/storage/v1/upload/resumable',
       chunkSize: CHUNK_BYTES,
       retryDelays: [0, 1000, 2000, 4000, 8000, 8000, 8000, 15_000, 15_000, 30_000, 30_000, 60_000],
       removeFingerprintOnSuccess: true,
-      metadata: { filename: this.file.name, title, content_type: contentType, is_free: String(isFree), ...(description ? { description } : {}) },
+      metadata: {
+        filename: this.file.name,
+        title,
+        content_type: contentType,
+        is_free: String(isFree),
+        ...(description ? { description } : {}),
+        ...metadataOf(encoding),
+      },
       // A long upload outlives its access token: each request takes the one that counts now.
       onBeforeRequest: async (request) => {
         for (const [name, value] of Object.entries(await authHeaders())) request.setHeader(name, value);

@@ -94,11 +94,16 @@ class Tx:
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[None]:
         """What is done within is kept or undone as one, and the transaction goes on. Database errors leave it as a Refusal."""
+        await self.connection.execute("SAVEPOINT attempt")
         try:
-            async with self.connection.transaction():
-                yield
-        except asyncpg.PostgresError as error:
-            raise translate(error) from error
+            yield
+        except BaseException as error:
+            # asyncpg's own would not release it: what follows would be a subtransaction's, and its rows bear another xmin.
+            await self.connection.execute("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt")
+            if isinstance(error, asyncpg.PostgresError):
+                raise translate(error) from error
+            raise
+        await self.connection.execute("RELEASE SAVEPOINT attempt")
 
 
 class Database:

@@ -21,11 +21,12 @@ import structlog
 
 from core.database import Database, DatabaseDown
 from core.errors import TIMEOUT, UNAVAILABLE, Refusal
-from edge.progress.fold import DEFAULT_RULES, Rules
+from edge.progress.fold import DEFAULT_RULES, Batch, Rules
 from edge.progress.keeper import Keeper
+from edge.progress.ledger import Ledger
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import DrainStream, Entry, partitions_in_use
-from edge.progress.write import write_beats
+from edge.progress.write import write_batch
 from edge.redis_client import Redis, RedisError, ResponseError
 
 log = structlog.get_logger(__name__)
@@ -35,8 +36,8 @@ MOST_BEATS = 32_000
 MOST_ENTRIES = 2_000
 FEWEST_ENTRIES = 16
 BLOCK_MS = 1000
-# One folds while the other's statements run; more would only fight for the same pages of the ledger.
-WRITERS = 2
+# One folds, one is at the ledger, one at the rest; each holds some 20 MB.
+BATCHES_IN_HAND = 3
 # A reader that is only slow may be overtaken: the ledger lets one of the two transactions count. A dead one's beats
 # should not wait longer than that.
 CLAIM_IDLE_MS = 8_000
@@ -91,11 +92,21 @@ class Appetite:
         return len(held)
 
 
+class Turns:
+    """Lanes read as they like; what they read is worked on in turns."""
+
+    def __init__(self) -> None:
+        self.in_hand = asyncio.Semaphore(BATCHES_IN_HAND)
+        self.fold = asyncio.Lock()
+        """One folds at a time: the first is with PostgreSQL sooner than if all were half done."""
+        self.ledger = Ledger()
+
+
 class Lane:
     """One consumer of one part of the stream."""
 
     def __init__(
-        self, database: Database, stream: DrainStream, rules: Rules, stopping: asyncio.Event, turns: asyncio.Semaphore
+        self, database: Database, stream: DrainStream, rules: Rules, stopping: asyncio.Event, turns: Turns
     ) -> None:
         self._database = database
         self._stream = stream
@@ -129,13 +140,18 @@ class Lane:
         if not self._opened:
             await self._stream.open()
             self._opened = True
+        entries: Sequence[Entry] = ()
         if not self._unfinished:
             count = self._appetite.entries
-            await self._open(await self._claim(count) or await self._stream.read(count, BLOCK_MS))
-        while self._unfinished:
-            count = self._appetite.bite(self._unfinished)
-            await self._settle(self._unfinished[:count])
-            del self._unfinished[:count]
+            entries = await self._claim(count) or await self._stream.read(count, BLOCK_MS)
+        if not entries and not self._unfinished:
+            return
+        async with self._turns.in_hand:
+            await self._open(entries)
+            while self._unfinished:
+                count = self._appetite.bite(self._unfinished)
+                await self._settle(self._unfinished[:count])
+                del self._unfinished[:count]
 
     async def _claim(self, count: int) -> list[Entry]:
         """What others have left undone. Not while PostgreSQL is away: entries would only wander between drains."""
@@ -163,11 +179,14 @@ class Lane:
     async def _open(self, entries: Sequence[Entry]) -> None:
         """Reads what is in the entries; what cannot be read is set aside."""
         unreadable: list[tuple[Entry, str]] = []
-        for entry in entries:
-            try:
-                self._unfinished.append(Held(entry, entry.beats()))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                unreadable.append((entry, f"unreadable: {error}"))
+        async with self._turns.fold:
+            for entry in entries:
+                try:
+                    self._unfinished.append(Held(entry, entry.beats()))
+                except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                    unreadable.append((entry, f"unreadable: {error}"))
+                # Others' answers are looked at: PostgreSQL idled for half the time while whole batches were read and folded.
+                await asyncio.sleep(0)
         self._appetite.saw(self._unfinished)
         for entry, reason in unreadable:
             await self._bury(entry, reason, 1)
@@ -195,10 +214,9 @@ class Lane:
             await self._bury(entry, _said(error), trials)
 
     async def _write(self, held: Sequence[Held]) -> None:
-        beats = [beat for one in held for beat in one.beats]
+        batch = await self._fold(held)
         try:
-            async with self._turns:
-                self.beats += await write_beats(self._database, self._rules, beats)
+            self.beats += await write_batch(self._database, self._turns.ledger, batch)
         except Refusal as refusal:
             if refusal.code is TIMEOUT:
                 self._appetite.timed_out()
@@ -207,7 +225,17 @@ class Lane:
                 raise DatabaseDown("somebody else was changing the same") from refusal
             raise
         self._appetite.went_well()
-        await self._stream.done([one.entry for one in held], beats)
+        await self._stream.done([one.entry for one in held], batch.positions.values())
+
+    async def _fold(self, held: Sequence[Held]) -> Batch[StoredBeat]:
+        batch: Batch[StoredBeat] = Batch(self._rules)
+        async with self._turns.fold:
+            for one in held:
+                batch.add(one.beats)
+                await asyncio.sleep(0)
+            for _ in batch.fold():
+                await asyncio.sleep(0)
+        return batch
 
     async def _bury(self, entry: Entry, reason: str, trials: int) -> None:
         if await self._stream.bury(entry, reason, trials, int(time.time() * 1000)):
@@ -234,7 +262,7 @@ class Drain:
         self._keeper = Keeper(database, keep_months)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = asyncio.Event()
-        self._turns = asyncio.Semaphore(WRITERS)
+        self._turns = Turns()
         self.lanes: list[Lane] = []
 
     @property

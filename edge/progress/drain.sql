@@ -1,11 +1,3 @@
--- name: ledger_add_many none
--- Notes beats as taken, those that are there already left out. $1 their ids, each once, in order.
-INSERT INTO beat_ledger (event_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING;
-
--- name: ledger_fresh_many many
--- Which of these this very transaction has noted.
-SELECT event_id FROM beat_ledger WHERE event_id = ANY ($1::uuid[]) AND xmin = pg_current_xact_id()::xid;
-
 -- name: tenant_set none
 -- Names the tenant for what follows in this transaction.
 SELECT set_tenant_context($1::uuid);

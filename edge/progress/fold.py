@@ -6,9 +6,10 @@ client's own count decides. Nothing here depends on the order of `beats`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from operator import attrgetter
+from typing import Any, Generic, Self, TypeVar
 
 from edge.progress.beat import Beat
 from edge.progress.stored import StoredBeat
@@ -20,6 +21,8 @@ B = TypeVar("B", Beat, StoredBeat)
 COMPLETE_TAIL_SHARE = 0.10
 VIEW_MS = 30_000
 VIEW_SHARE = 0.5
+STEP = 256
+"""Sessions folded at a time: a millisecond, in which nobody else's answer is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,11 @@ def rules_from(settings: Settings) -> Rules:
 Id = Any
 """A UUID of a `Beat`, or a `StoredBeat`'s text of one."""
 
-SessionKey = tuple[Id, Id | None, Id]
-"""Session, user, content."""
+SessionKey = tuple[Id, Id, Id | None, Id]
+"""Tenant, session, user, content. Who names a session that is not theirs stays apart from its owner."""
+
+PointKey = tuple[Id, Id, Id]
+"""Tenant, user, content."""
 
 
 @dataclass(slots=True)
@@ -64,6 +70,7 @@ class Played(Generic[B]):
     watched_ms: int
     last_at_ms: int
     stopped: bool
+    completed: bool
     is_bot: bool
 
     @property
@@ -72,9 +79,10 @@ class Played(Generic[B]):
         return view_threshold_ms(self.newest.duration_ms)
 
 
-def order_of(beat: Beat | StoredBeat) -> tuple[int, int, int, int]:
-    """What "newer" means; the last two only make it total."""
-    return beat.session_at_ms, beat.seq, beat.at_ms, beat.position_ms
+order_of: Callable[[Beat | StoredBeat], tuple[int, int, int, int]] = attrgetter(
+    "session_at_ms", "seq", "at_ms", "position_ms"
+)
+"""What "newer" means; the last two only make it total."""
 
 
 def view_threshold_ms(duration_ms: int) -> int:
@@ -92,39 +100,74 @@ def is_complete(position_ms: int, duration_ms: int, event: str, rules: Rules = D
     return has_credits and position_ms >= duration_ms - rules.complete_tail_ms
 
 
-def fold_positions(beats: Iterable[B], rules: Rules = DEFAULT_RULES) -> dict[tuple[Id, Id], Position[B]]:
-    """The newest point by (user, content); guests have none."""
-    folded: dict[tuple[Id, Id], Position[B]] = {}
-    for beat in beats:
-        if beat.user_id is None:
-            continue
-        key = (beat.user_id, beat.content_id)
-        complete = is_complete(beat.position_ms, beat.duration_ms, beat.event, rules)
-        held = folded.get(key)
+class Batch(Generic[B]):
+    """Beats and what they come to. `add` some, then `fold` them; until then there are no sessions and positions."""
+
+    def __init__(self, rules: Rules = DEFAULT_RULES) -> None:
+        self.rules = rules
+        self.beats: list[B] = []
+        self._groups: dict[SessionKey, list[B]] = {}
+        self.sessions: dict[SessionKey, Played[B]] = {}
+        """What was played by session, guests too."""
+        self.positions: dict[PointKey, Position[B]] = {}
+        """The newest point by person and title; guests have none."""
+
+    @classmethod
+    def of(cls, beats: Iterable[B], rules: Rules = DEFAULT_RULES) -> Self:
+        """These beats, folded."""
+        batch = cls(rules)
+        batch.add(beats)
+        for _ in batch.fold():
+            pass
+        return batch
+
+    def add(self, beats: Iterable[B]) -> None:
+        """Takes beats in; the same one twice counts twice (ledger.py sorts that out)."""
+        groups = self._groups
+        for beat in beats:
+            self.beats.append(beat)
+            key = (beat.tenant_id, beat.session_id, beat.user_id, beat.content_id)
+            held = groups.get(key)
+            if held is None:
+                groups[key] = [beat]
+            else:
+                held.append(beat)
+
+    def fold(self) -> Iterator[None]:
+        """Folds what was added, `STEP` sessions at a time: what else is to be done may be done in between."""
+        for number, (key, beats) in enumerate(self._groups.items(), 1):
+            self.sessions[key] = session = fold_session(beats, self.rules)
+            if key[2] is not None:
+                self._move((key[0], key[2], key[3]), session)
+            if not number % STEP:
+                yield
+        self._groups.clear()
+
+    def _move(self, key: PointKey, session: Played[B]) -> None:
+        held = self.positions.get(key)
         if held is None:
-            folded[key] = Position(beat, beat.watched_ms, complete)
-            continue
-        held.watched_ms += beat.watched_ms
-        held.completed = held.completed or complete
-        if order_of(beat) > order_of(held.newest):
-            held.newest = beat
-    return folded
+            self.positions[key] = Position(session.newest, session.watched_ms, session.completed)
+            return
+        held.watched_ms += session.watched_ms
+        held.completed = held.completed or session.completed
+        held.newest = max(held.newest, session.newest, key=order_of)
 
 
-def fold_sessions(beats: Iterable[B]) -> dict[SessionKey, Played[B]]:
-    """What was played by session, guests too. Who names a session that is not theirs stays apart from its owner."""
-    folded: dict[SessionKey, Played[B]] = {}
-    for beat in beats:
-        stops = beat.event in ("ended", "pause")
-        key = (beat.session_id, beat.user_id, beat.content_id)
-        held = folded.get(key)
-        if held is None:
-            folded[key] = Played(beat, beat.watched_ms, beat.at_ms, stops, beat.is_bot)
-            continue
-        held.watched_ms += beat.watched_ms
-        held.last_at_ms = max(held.last_at_ms, beat.at_ms)
-        held.stopped = held.stopped or stops
-        held.is_bot = held.is_bot or beat.is_bot
-        if order_of(beat) > order_of(held.newest):
-            held.newest = beat
-    return folded
+def fold_session(beats: Sequence[B], rules: Rules = DEFAULT_RULES) -> Played[B]:
+    """What the beats of one session come to; at least one. A look at all of them for each fact takes half of what one loop does."""
+    events = {beat.event for beat in beats}
+    durations = {beat.duration_ms for beat in beats}
+    if len(durations) == 1:
+        # Of one length, whatever is complete at all is complete where it is furthest.
+        furthest_ms = max([beat.position_ms for beat in beats])
+        completed = is_complete(furthest_ms, durations.pop(), "ended" if "ended" in events else "beat", rules)
+    else:
+        completed = any(is_complete(beat.position_ms, beat.duration_ms, beat.event, rules) for beat in beats)
+    return Played(
+        newest=max(beats, key=order_of),
+        watched_ms=sum([beat.watched_ms for beat in beats]),
+        last_at_ms=max([beat.at_ms for beat in beats]),
+        stopped="ended" in events or "pause" in events,
+        completed=completed,
+        is_bot=True in {beat.is_bot for beat in beats},
+    )

@@ -5,13 +5,14 @@ To make five UUID objects takes 4.5 us of the 5.2 us that decoding a beat takes,
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 
 import msgspec
 
 from edge.progress.beat import Event
 
-_IDS = re.compile(r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})*", re.ASCII)
+_ID_CHARS = 36
+_DASHES_AT = (8, 13, 18, 23)
 
 
 class StoredBeat(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,9 +41,22 @@ _decoder = msgspec.msgpack.Decoder(list[StoredBeat])
 def read_stored(packed: bytes) -> list[StoredBeat]:
     """A batch as packed into the stream. Raises msgspec.DecodeError or ValidationError, so also for an id that is none."""
     beats = _decoder.decode(packed)
-    # One look at all of them: most are the same few, and the driver would take a bad one for its own failure.
+    # Most of them are the same few, and the driver would take a bad one for its own failure.
     ids = {beat.session_id for beat in beats} | {beat.content_id for beat in beats} | {beat.tenant_id for beat in beats}
-    ids |= {beat.user_id or "" for beat in beats} | {beat.playlist_id or "" for beat in beats}
-    if not _IDS.fullmatch("".join([beat.event_id for beat in beats])) or not _IDS.fullmatch("".join(ids)):
+    perhaps = {beat.user_id for beat in beats} | {beat.playlist_id for beat in beats}
+    ids |= {one for one in perhaps if one is not None}
+    if not are_ids([beat.event_id for beat in beats]) or not are_ids(ids):
         raise msgspec.ValidationError("an id is not a UUID in lower case")
     return beats
+
+
+def are_ids(texts: Collection[str]) -> bool:
+    """Whether each is a UUID as PostgreSQL writes it. One look at all of them: a regular expression takes 0.4 us for each."""
+    joined, count = "".join(texts), len(texts)
+    return (
+        {len(text) for text in texts} <= {_ID_CHARS}
+        and joined.isascii()
+        and not joined.encode().translate(None, b"0123456789abcdef-")
+        and joined.count("-") == len(_DASHES_AT) * count
+        and all(joined[at::_ID_CHARS] == "-" * count for at in _DASHES_AT)
+    )

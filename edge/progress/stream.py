@@ -7,17 +7,16 @@ acknowledges it, after the commit, so a stream's length is its backlog. Commands
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-from uuid import UUID
 
 import msgspec
 
 from edge.progress.beat import Beat
-from edge.progress.fold import DEFAULT_RULES, Rules, fold_positions
+from edge.progress.fold import DEFAULT_RULES, Position, Rules
 from edge.progress.newest import ORDER_CHARS, notes, order_text
-from edge.progress.partitions import COUNT_KEY, dead_key, newest_key, split, stream_key, trials_key
+from edge.progress.partitions import COUNT_KEY, dead_key, newest_prefix, split, stream_key, trials_key
 from edge.progress.stored import StoredBeat, read_stored
 from edge.redis_client import Breaker, Part, Pipelined, Redis, ResponseError, Script
 
@@ -179,13 +178,19 @@ class DrainStream:
         """Counts one more failure of this entry by itself; how many there are now."""
         return int(await cast("Any", self._redis.hincrby(trials_key(self._partition), cast("str", entry.id), 1)))
 
-    async def done(self, entries: Sequence[Entry], beats: Sequence[StoredBeat]) -> None:
-        """Acknowledges and deletes, and forgets the positions that are now in PostgreSQL; only after the commit."""
+    async def done(self, entries: Sequence[Entry], positions: Iterable[Position[StoredBeat]]) -> None:
+        """Acknowledges and deletes, and forgets the positions that are now in PostgreSQL; only after the commit.
+
+        `positions` are those of all beats in `entries`, whichever of them was new: each had been noted.
+        """
         keys = [self.key, trials_key(self._partition)]
         args: list[Part] = [GROUP, len(entries), *(entry.id for entry in entries)]
-        for (user, content), position in fold_positions(beats).items():
-            keys.append(newest_key(self._partition, UUID(user)))
-            args += (UUID(content).bytes, order_text(position.newest))
+        prefix = newest_prefix(self._partition)
+        for position in positions:
+            newest = position.newest
+            assert newest.user_id is not None
+            keys.append(prefix + newest.user_id.replace("-", ""))
+            args += (bytes.fromhex(newest.content_id.replace("-", "")), order_text(newest))
         await _DONE.run(self._redis, keys, args)
 
     async def bury(self, entry: Entry, reason: str, tries: int, now_ms: int) -> bool:

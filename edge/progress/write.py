@@ -2,61 +2,62 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from itertools import groupby
 
 from core.database import Database, Row, Tx
 from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
-from edge.progress.beat import Beat
-from edge.progress.fold import B, Id, Played, Position, Rules, SessionKey, fold_positions, fold_sessions
-from edge.progress.stored import StoredBeat
+from edge.progress.fold import B, Batch, Played, PointKey, Position, Rules, SessionKey
+from edge.progress.ledger import Ledger
 
 SQL = load("edge.progress", "drain.sql")
 
 
-async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat] | Sequence[StoredBeat]) -> int:
+async def write_beats(database: Database, rules: Rules, beats: Iterable[B]) -> int:
     """Writes what `beats` mean and returns how many of them were new. Raises DatabaseDown, Refusal."""
-    async with database.transaction(service(DEFAULT_TENANT)) as tx:
-        by_tenant: defaultdict[str, list[Any]] = defaultdict(list)
-        for beat in await _fresh(tx, beats):
-            by_tenant[str(beat.tenant_id)].append(beat)
-        for tenant_id in sorted(by_tenant):
-            if tenant_id != str(DEFAULT_TENANT) or len(by_tenant) > 1:
-                await tx.run(SQL["tenant_set"], tenant_id)
-            await _write_tenant(tx, by_tenant[tenant_id], rules)
-        return sum(map(len, by_tenant.values()))
+    return await write_batch(database, Ledger(), Batch.of(beats, rules))
 
 
-async def _fresh(tx: Tx, beats: Sequence[Any]) -> Sequence[Any]:
-    """Those that nobody has taken before, now taken. One that is here twice: the first counts."""
-    by_id = {beat.event_id: beat for beat in reversed(beats)}
-    ids = sorted(by_id)
-    # Nearly always all of them are new, and nobody has to say which.
-    if await tx.run(SQL["ledger_add_many"], ids) == len(ids):
-        return list(by_id.values())
-    fresh = {str(row["event_id"]) for row in await tx.many(SQL["ledger_fresh_many"], ids)}
-    return [beat for event_id, beat in by_id.items() if str(event_id) in fresh]
+async def write_batch(database: Database, ledger: Ledger, batch: Batch[B]) -> int:
+    """The same of beats that are folded."""
+    async with AsyncExitStack() as turn:
+        await turn.enter_async_context(ledger.turn)
+        async with database.transaction(service(DEFAULT_TENANT)) as tx:
+            fresh = await ledger.take(tx, batch)
+            await turn.aclose()
+            await _write(tx, fresh)
+            return len(fresh.beats)
 
 
-async def _write_tenant(tx: Tx, beats: Sequence[B], rules: Rules) -> None:
-    sessions = sorted(fold_sessions(beats).items(), key=lambda item: item[0][0])
-    positions = [position for _, position in sorted(fold_positions(beats, rules).items())]
-    await tx.run(SQL["session_lock_many"], [session for (session, _, _), _ in sessions])
+async def _write(tx: Tx, batch: Batch[B]) -> None:
+    sessions = sorted(batch.sessions.items(), key=lambda item: item[0][:2])
+    positions = sorted(batch.positions.items())
+    by_tenant = {tenant: list(these) for tenant, these in groupby(sessions, lambda item: item[0][0])}
+    for tenant, these in by_tenant.items():
+        if str(tenant) != str(DEFAULT_TENANT) or len(by_tenant) > 1:
+            await tx.run(SQL["tenant_set"], str(tenant))
+        await _write_tenant(tx, these, [point for key, point in positions if key[0] == tenant], batch.rules)
+
+
+async def _write_tenant(
+    tx: Tx, sessions: Sequence[tuple[SessionKey, Played[B]]], positions: Sequence[Position[B]], rules: Rules
+) -> None:
+    await tx.run(SQL["session_lock_many"], [session for (_, session, _, _), _ in sessions])
     stand = {
         sessions[row["n"] - 1][0]: row for row in await tx.many(SQL["session_play_many"], *_session_columns(sessions))
     }
     if positions:
         await _write_positions(tx, positions, settle(sessions, stand, rules))
-    if counted := [session for (session, _, _), row in stand.items() if row["counts"]]:
+    if counted := [session for (_, session, _, _), row in stand.items() if row["counts"]]:
         await tx.run(SQL["view_upsert_many"], counted)
     if positions:
         await _write_followers(tx, positions)
 
 
-async def _write_positions(tx: Tx, positions: Sequence[Position[B]], settled: Mapping[tuple[Id, Id], Settled]) -> None:
+async def _write_positions(tx: Tx, positions: Sequence[Position[B]], settled: Mapping[PointKey, Settled]) -> None:
     """Moves the resume points; of those that came late, all the rest."""
     columns = _progress_columns(positions, settled)
     if await tx.run(SQL["progress_upsert_many"], *columns) == len(positions):
@@ -70,9 +71,9 @@ async def _write_positions(tx: Tx, positions: Sequence[Position[B]], settled: Ma
 
 def _session_columns(sessions: Sequence[tuple[SessionKey, Played[B]]]) -> tuple[list[object], ...]:
     return (
-        [key[0] for key, _ in sessions],
         [key[1] for key, _ in sessions],
         [key[2] for key, _ in sessions],
+        [key[3] for key, _ in sessions],
         [played.watched_ms for _, played in sessions],
         [played.last_at_ms for _, played in sessions],
         [played.newest.seq for _, played in sessions],
@@ -89,15 +90,15 @@ Settled = tuple[int, int, int]
 
 def settle(
     sessions: Sequence[tuple[SessionKey, Played[B]]], stand: Mapping[SessionKey, Row], rules: Rules
-) -> dict[tuple[Id, Id], Settled]:
+) -> dict[PointKey, Settled]:
     """By person and title, where the newest of those sessions stands that have played long enough to be meant.
 
     `stand` says where each session is with all that was written before; one that PostgreSQL does not know, or knows to be
     somebody else's, speaks for itself with what it has here.
     """
-    found: dict[tuple[Id, Id], Settled] = {}
+    found: dict[PointKey, Settled] = {}
     for key, played in sessions:
-        _, user, content = key
+        tenant, _, user, content = key
         if user is None:
             continue
         row, newest = stand.get(key), played.newest
@@ -105,16 +106,16 @@ def settle(
             continue
         seq, position_ms = (newest.seq, newest.position_ms) if row is None else (row["seq"], row["position_ms"])
         candidate = (newest.session_at_ms, seq, position_ms)
-        if candidate > found.get((user, content), (-1, -1, -1)):
-            found[user, content] = candidate
+        if candidate > found.get((tenant, user, content), (-1, -1, -1)):
+            found[tenant, user, content] = candidate
     return found
 
 
 def _progress_columns(
-    positions: Sequence[Position[B]], settled: Mapping[tuple[Id, Id], Settled]
+    positions: Sequence[Position[B]], settled: Mapping[PointKey, Settled]
 ) -> tuple[list[object], ...]:
     newest = [position.newest for position in positions]
-    points = [settled.get((beat.user_id, beat.content_id)) if beat.user_id else None for beat in newest]
+    points = [settled.get((beat.tenant_id, beat.user_id, beat.content_id)) for beat in newest]
     return (
         [beat.user_id for beat in newest],
         [beat.content_id for beat in newest],

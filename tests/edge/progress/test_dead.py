@@ -20,12 +20,13 @@ from edge.local.valkey import EmbeddedValkey
 from edge.progress import drain as drain_module
 from edge.progress.dead import DeadLetters
 from edge.progress.drain import Drain
-from edge.progress.fold import Rules
+from edge.progress.fold import Batch
+from edge.progress.ledger import Ledger
 from edge.progress.partitions import dead_key, stream_key, trials_key
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import GROUP, DrainStream, IntakeStream
 from edge.redis_client import Breaker, Redis, connect
-from tests.edge.progress.test_drain import a_beat, a_session, point, rows, write_beats
+from tests.edge.progress.test_drain import a_beat, a_session, point, rows, write_batch
 from tests.edge.tokens.conftest import Cast
 from tests.edge.tokens.conftest import cast as cast
 from tests.running import run_penstock
@@ -59,11 +60,12 @@ class Picky:
         self.tries = 0
         self.mended = False
 
-    async def __call__(self, database: Database, rules: Rules, beats: list[StoredBeat]) -> int:
-        if not self.mended and any(beat.content_id == str(self.content) for beat in beats):
-            self.tries += len({beat.content_id for beat in beats}) == 1
+    async def __call__(self, database: Database, ledger: Ledger, batch: Batch[StoredBeat]) -> int:
+        titles = {beat.content_id for beat in batch.beats}
+        if not self.mended and str(self.content) in titles:
+            self.tries += len(titles) == 1
             raise Refusal(RULE_BROKEN, details="on purpose")
-        return await write_beats(database, rules, beats)
+        return await write_batch(database, ledger, batch)
 
 
 async def until_drained(worker: Drain, redis: Redis) -> None:
@@ -81,7 +83,7 @@ async def test_a_poisonous_entry_is_tried_five_times_and_set_aside_while_others_
     database: Database, cast: Cast, redis: Redis, blocking: Redis, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picky = Picky(cast.paid_film)
-    monkeypatch.setattr(drain_module, "write_beats", picky)
+    monkeypatch.setattr(drain_module, "write_batch", picky)
     bad = await a_session(cast, cast.vera, cast.paid_film)
     good = await a_session(cast, cast.vera, cast.free_film)
     intake = IntakeStream(redis, Breaker())
@@ -163,7 +165,7 @@ async def test_nothing_unread_is_ever_trimmed(database: Database, cast: Cast, re
     await one.open()
     held = await one.read(2, 10)
     done = await other.read(2, 10)
-    await other.done(done, [beat for entry in done for beat in entry.beats()])
+    await other.done(done, Batch.of(beat for entry in done for beat in entry.beats()).positions.values())
     left = [entry_id for entry_id, _ in await redis.xrange(STREAM)]
     assert len(left) == 4
     assert left[:2] == [entry.id for entry in held]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
@@ -19,7 +20,8 @@ from edge.progress import drain as drain_module
 from edge.progress import write as write_module
 from edge.progress.beat import Beat
 from edge.progress.drain import Appetite, Drain, Held
-from edge.progress.fold import DEFAULT_RULES, Rules
+from edge.progress.fold import DEFAULT_RULES, Batch, Rules
+from edge.progress.ledger import Ledger
 from edge.progress.partitions import dead_key, stream_key
 from edge.progress.stored import StoredBeat
 from edge.progress.stream import GROUP, DrainStream, Entry, IntakeStream
@@ -33,12 +35,17 @@ pytestmark = pytest.mark.usefixtures("patient")
 STREAM, DEAD = stream_key(0), dead_key(0)
 
 
-async def write_beats(database: Database, rules: Rules, beats: Sequence[Beat] | Sequence[StoredBeat]) -> int:
+async def write_beats(database: Database, rules: Rules, beats: Iterable[Beat] | Iterable[StoredBeat]) -> int:
     """Writes as the drain does: again, when the machine stood still for so long that PostgreSQL was taken for away."""
+    return await write_batch(database, Ledger(), Batch.of(beats, rules))
+
+
+async def write_batch(database: Database, ledger: Ledger, batch: Batch[Any]) -> int:
+    """The same of beats that are folded."""
 
     async def written() -> int | None:
         try:
-            return 1 + await write_module.write_beats(database, rules, beats)
+            return 1 + await write_module.write_batch(database, ledger, batch)
         except DatabaseDown:
             return None
 
@@ -257,13 +264,13 @@ async def test_a_batch_that_takes_too_long_is_cut_smaller_until_it_fits(
 ) -> None:
     sizes: list[int] = []
 
-    async def slow(database: Database, rules: Rules, beats: Sequence[StoredBeat]) -> int:
-        sizes.append(len(beats))
-        if len(beats) > 2:
+    async def slow(database: Database, ledger: Ledger, batch: Batch[StoredBeat]) -> int:
+        sizes.append(len(batch.beats))
+        if len(batch.beats) > 2:
             raise Refusal(TIMEOUT)
-        return await write_beats(database, rules, beats)
+        return await write_batch(database, ledger, batch)
 
-    monkeypatch.setattr(drain_module, "write_beats", slow)
+    monkeypatch.setattr(drain_module, "write_batch", slow)
     monkeypatch.setattr(drain_module, "MOST_BEATS", 8)
     monkeypatch.setattr(drain_module, "BACK_OFF_S", 0)
     session = await a_session(cast, cast.vera, cast.free_film)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.progress.beat import Beat
-from edge.progress.fold import fold_positions
+from edge.progress.fold import Batch
 from edge.progress.newest import ORDER_CHARS, notes, order_text, unpack
 from edge.progress.partitions import newest_key
 from edge.progress.stream import unpack_beats
@@ -16,10 +16,10 @@ from tests.edge.progress.test_fold import beats
 
 @given(beats, st.integers(0, 7))
 def test_the_notes_say_what_the_fold_says(sent: list[Beat], partition: int) -> None:
-    folded = fold_positions(sent)
+    folded = Batch.of(sent).positions
     noted = {(key, field): value for key, field, value in notes(partition, sent)}
-    assert noted.keys() == {(newest_key(partition, user), content.bytes) for user, content in folded}
-    for (user, content), position in folded.items():
+    assert noted.keys() == {(newest_key(partition, user), content.bytes) for _, user, content in folded}
+    for (_, user, content), position in folded.items():
         value = noted[newest_key(partition, user), content.bytes]
         point, newest = unpack(value), position.newest
         assert value[:ORDER_CHARS] == order_text(newest)

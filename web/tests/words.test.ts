@@ -86,6 +86,10 @@ describe('refusals in words', () => {
     const job = { error_code: 'PS603', error_message: 'The file is cut off: its end is missing.' } as Job;
     expect(whyFailed(job)).toBe('The file is cut off: its end is missing. Upload it again, or export it anew.');
     expect(whyFailed({ ...job, error_code: 'PS608', error_message: 'x264: bad level' })).toContain('(x264: bad level)');
+    const unsound = 'The encoded result did not pass its checks and was not published.';
+    const why = whyFailed({ ...job, error_code: 'PS609', error_message: `${unsound} Rule init of a.m3u8: no moov.` });
+    expect(why).toBe('The result did not pass its checks and was not published. What was published before still plays. (Rule init of a.m3u8: no moov.)');
+    expect(whyFailed({ ...job, error_code: 'PS609', error_message: unsound })).not.toContain('(');
   });
 });
 

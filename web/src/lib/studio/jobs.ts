@@ -121,10 +121,13 @@ const FAILURES: Record<string, string> = {
   PS614: 'There is no room left on the disk.',
 };
 
+/** How the server's own sentence begins where ours says the same. */
+const SAME: Record<string, string> = { PS609: 'The encoded result did not pass its checks and was not published.' };
+
 /** What went wrong, for a person, with the server's own words where they say more. */
 export function whyFailed(job: Pick<Job, 'error_code' | 'error_message'>): string {
   const known = job.error_code ? FAILURES[job.error_code] : undefined;
-  const said = job.error_message?.trim() ?? '';
+  const said = (job.error_message ?? '').replace(SAME[job.error_code ?? ''] ?? '', '').trim();
   if (!known) return said || 'It did not work, and the server did not say why.';
   return said && !known.startsWith(said.replace(/\.$/, '')) ? `${known} (${said})` : known;
 }

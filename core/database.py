@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 Row = connections.Row
 Connection = connections.Connection
+QueryError = asyncpg.PostgresError
 DatabaseDown = opening.DatabaseDown
 dedicated = opening.dedicated
 bypasses_policies = opening.bypasses_policies

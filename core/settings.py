@@ -82,6 +82,8 @@ class Settings:
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    backups_keep: int
+    """Daily backups of the embedded PostgreSQL that are kept; 0: none are made."""
     smtp_url: str | None
     """None: mail is written to files."""
     mail_from: str
@@ -107,6 +109,11 @@ class Settings:
     def migrate_database_url(self) -> str | None:
         """The login that owns the schema, not through a pooler."""
         return self.owner_database_url or self.direct_database_url or self.database_url
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the embedded PostgreSQL's backups."""
+        return self.data / "backups"
 
     @property
     def logs(self) -> Path:
@@ -173,6 +180,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        backups_keep=_count(env, "PENSTOCK_BACKUPS_KEEP", default=7, most=1000, least=0),
         smtp_url=_smtp(env),
         mail_from=_mail_from(env),
         site_url=_site(env, host, port),

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from edge.cli import database
+from edge.cli.options import Data
+
 app = typer.Typer(
     name="penstock",
     help="A self-hosted media streaming edge with its domain engine inside.\n\nStart with `./penstock demo`.",
@@ -19,12 +22,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="The folder that holds everything (default: .penstock, or PENSTOCK_DATA)."
-    ),
-]
 Port = Annotated[
     int | None,
     typer.Option(
@@ -114,12 +111,7 @@ def publish(
     )
 
 
-@app.command()
-def migrate(data: Data = None) -> None:
-    """Bring the database to the present schema."""
-    from edge.cli.up import run_migrate
-
-    raise typer.Exit(run_migrate(data=data))
+app.command()(database.migrate)
 
 
 @app.command()
@@ -190,6 +182,9 @@ def keys_retire(
 
     raise typer.Exit(run_retire(key_id, at_once=now, data=data))
 
+
+app.add_typer(database.backup, name="backup")
+app.command()(database.restore)
 
 deadletters = typer.Typer(
     help="Heartbeats that could not be written: list them, or `show`, `replay`, `drop`.",

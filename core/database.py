@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 Row = connections.Row
 Connection = connections.Connection
+QueryError = asyncpg.PostgresError
 DatabaseDown = opening.DatabaseDown
 dedicated = opening.dedicated
 

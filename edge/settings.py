@@ -61,6 +61,8 @@ class Settings(WorkerSettings):
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    backups_keep: int
+    """Daily backups of the embedded PostgreSQL that are kept; 0: none are made."""
     smtp_url: str | None
     """None: mail is written to files."""
     mail_from: str
@@ -89,6 +91,11 @@ class Settings(WorkerSettings):
     def migrate_database_url(self) -> str | None:
         """The login that owns the schema, not through a pooler."""
         return self.owner_database_url or self.direct_database_url or self.database_url
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the embedded PostgreSQL's backups."""
+        return self.data / "backups"
 
     @property
     def logs(self) -> Path:
@@ -134,6 +141,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=variables.count("PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=variables.count("PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=variables.count("PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        backups_keep=variables.count("PENSTOCK_BACKUPS_KEEP", default=7, most=1000, least=0),
         smtp_url=_smtp(variables),
         mail_from=_mail_from(variables),
         site_url=_site(variables, host, port),

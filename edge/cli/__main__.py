@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from edge.cli.commands import checking, installing, jobs, keys, piles
+from edge.cli.commands import checking, database, installing, jobs, keys, piles
 
 app = typer.Typer(
     name="penstock",
@@ -25,13 +25,15 @@ for command in (
     installing.up,
     installing.worker,
     installing.publish,
-    installing.migrate,
+    database.migrate,
+    database.restore,
     installing.seed,
 ):
     app.command()(command)
 app.command(context_settings=HANDED_ON)(checking.test)
 app.command()(checking.check)
 app.command(context_settings=HANDED_ON)(checking.bench)
+app.add_typer(database.backup, name="backup")
 app.add_typer(keys.group, name="keys")
 app.add_typer(piles.deadletters, name="deadletters")
 app.add_typer(piles.outbox, name="outbox")

@@ -5,12 +5,14 @@ Servers that the settings name are used instead of embedded ones and are checked
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import TextIO
@@ -19,8 +21,10 @@ from core import keys
 from core.database import DatabaseDown
 from core.opening import bypasses_policies, leads_through_pooler
 from core.variables import SettingsError
+from edge.local.backups import Backups, archiving
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
+from edge.local.restore import Found, restore
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
 from edge.migrate import migrate
@@ -56,19 +60,8 @@ class Installation:
             settings = replace(settings, secret_keys=keys.parse_ring(self.secrets.get("keys")))
         if settings.sealing_keys is None:
             settings = replace(settings, sealing_keys=keys.parse_ring(self.secrets.get("sealing")))
+        settings = await self._open_postgres(settings)
         sockets = _socket_folder(settings.data)
-        if settings.database_url is None:
-            self.postgres = EmbeddedPostgres(
-                settings.data / "postgres", sockets / "pg", settings.logs / "postgres.log", self.secrets
-            )
-            self.postgres.start()
-            await self.postgres.prepare()
-            settings = replace(
-                settings,
-                database_url=self.postgres.url(),
-                owner_database_url=self.postgres.url("penstock_owner"),
-                direct_database_url=None,
-            )
         if settings.redis_url is None:
             self.valkey = EmbeddedValkey(
                 settings.data / "valkey", sockets / "valkey.sock", settings.logs / "valkey.log"
@@ -81,6 +74,35 @@ class Installation:
         await _check_database(settings.database_url, settings.direct_database_url)
         self.settings = settings
         return done
+
+    async def open_database(self) -> str:
+        """Takes the folder and starts the database alone, as it is; the owner's URL. Raises ServiceFault."""
+        self._take_folder()
+        self.settings = await self._open_postgres(self.settings)
+        assert self.settings.migrate_database_url is not None
+        return self.settings.migrate_database_url
+
+    async def _open_postgres(self, settings: Settings) -> Settings:
+        """With the embedded server started and named in them, where they name none."""
+        if settings.database_url is not None:
+            return settings
+        self.postgres = EmbeddedPostgres(
+            settings.data / "postgres",
+            _socket_folder(settings.data) / "pg",
+            settings.logs / "postgres.log",
+            self.secrets,
+        )
+        if settings.backups_keep:
+            self.postgres.options = archiving(settings.backups)
+            self.postgres.writes_to = (settings.backups / "wal",)
+        self.postgres.start()
+        await self.postgres.prepare()
+        return replace(
+            settings,
+            database_url=self.postgres.url(),
+            owner_database_url=self.postgres.url("penstock_owner"),
+            direct_database_url=None,
+        )
 
     def _take_folder(self) -> None:
         """One supervisor to a data folder."""
@@ -103,6 +125,23 @@ class Installation:
             ) from None
         if shutil.disk_usage(data).free < NEEDED_BYTES:
             raise disk_full("Penstock", data)
+
+    async def back_up(self, stopping: asyncio.Event) -> None:
+        """Backs the embedded PostgreSQL up every day, until told to stop."""
+        if self.postgres is not None and self.settings.backups_keep:
+            await Backups(self.settings.backups, self.settings.backups_keep, self.postgres).run(stopping)
+
+    async def restore(self, at: datetime | None) -> Found:
+        """Puts the embedded PostgreSQL back to `at` (None: as late as can be). Raises ServiceFault, also while it is running."""
+        settings = self.settings
+        if settings.database_url is not None:
+            raise ServiceFault("Backup", "is of the embedded PostgreSQL", "Restore your own server with its own tools.")
+        try:
+            self._take_folder()
+            sockets = _socket_folder(settings.data) / "pg"
+            return await restore(settings.data, settings.backups, sockets, self.secrets, at=at)
+        finally:
+            self.stop()
 
     def read_keys_again(self) -> None:
         """Takes up what `penstock keys` has changed since the start. Raises ServiceFault, and keeps the ring it has."""
@@ -147,6 +186,21 @@ class Installation:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def running_postgres(settings: Settings) -> EmbeddedPostgres | None:
+    """The embedded server of the installation that is running on this data folder; None when there is none."""
+    if settings.database_url is not None or not is_running(settings.data):
+        return None
+    sockets = _socket_folder(settings.data) / "pg"
+    return EmbeddedPostgres(
+        settings.data / "postgres", sockets, settings.logs / "postgres.log", open_secrets(settings.data)
+    )
+
+
+def scratch_sockets(data: Path) -> Path:
+    """Where a second server may listen, beside the installation's own."""
+    return _socket_folder(data) / "vf"
 
 
 def running_settings(settings: Settings) -> Settings | None:

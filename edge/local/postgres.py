@@ -47,6 +47,8 @@ class EmbeddedPostgres:
     log: Path
     secret: SecretFile
     options: tuple[str, ...] = ()
+    writes_to: tuple[Path, ...] = ()
+    """Folders outside its own that it must be able to write in."""
     _run_as: RunAs | None = None
     _process: subprocess.Popen[bytes] | None = None
 
@@ -54,9 +56,12 @@ class EmbeddedPostgres:
         """A connection URL for `role`: penstock_app, penstock_owner or postgres."""
         return f"postgresql://{role}:{self.secret.get(role)}@/{database}?host={quote(str(self.socket_folder))}"
 
-    def start(self) -> None:
-        """Makes the data folder on first use, starts the server, waits until it answers. Raises ServiceFault."""
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Makes the data folder on first use, starts the server, waits until it takes changes. Raises ServiceFault."""
         self._run_as = unprivileged(binaries(), self.folder.parent)
+        for folder in self.writes_to:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._run_as.own(folder)
         self.socket_folder.mkdir(parents=True, exist_ok=True)
         self.socket_folder.chmod(0o700)
         self._run_as.own(self.socket_folder)
@@ -94,7 +99,7 @@ class EmbeddedPostgres:
             death_signal=signal.SIGINT,
             cwd=self.folder,
         )
-        self._wait_ready()
+        self._wait_ready(timeout_s)
 
     def _initdb(self) -> None:
         assert self._run_as is not None
@@ -130,11 +135,11 @@ class EmbeddedPostgres:
         if done.returncode != 0:
             raise explain_log("PostgreSQL", f"{done.stdout}\n{done.stderr}", self.folder)
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, timeout_s: float) -> None:
         assert self._process is not None
         began = time.monotonic()
         pid_file = self.folder / "postmaster.pid"
-        while time.monotonic() - began < START_TIMEOUT_S:
+        while time.monotonic() - began < timeout_s:
             if self._process.poll() is not None:
                 raise explain_log("PostgreSQL", _tail(self.log), self.folder)
             with suppress(OSError):
@@ -143,7 +148,7 @@ class EmbeddedPostgres:
                 if len(lines) >= 8 and lines[7].strip() == "ready" and self._is_ours(int(lines[0])):
                     return
             time.sleep(0.02)
-        raise ServiceFault("PostgreSQL", f"did not start within {START_TIMEOUT_S} s", f"Its log is {self.log}.")
+        raise ServiceFault("PostgreSQL", f"did not start within {timeout_s:g} s", f"Its log is {self.log}.")
 
     def _is_ours(self, pid: int) -> bool:
         assert self._process is not None

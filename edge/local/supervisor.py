@@ -212,15 +212,19 @@ class Supervisor:
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Until `stop`: a child that falls is started again, sooner at first, later if it keeps falling."""
-        while not stop.is_set():
-            self._check_servers()
-            self._relaunch_fallen()
-            self._see_off()
-            try:
-                async with asyncio.timeout(WATCH_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+        backing_up = asyncio.create_task(self.installation.back_up(stop))
+        try:
+            while not stop.is_set():
+                self._check_servers()
+                self._relaunch_fallen()
+                self._see_off()
+                try:
+                    async with asyncio.timeout(WATCH_S):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            backing_up.cancel()
 
     def _check_servers(self) -> None:
         """The embedded servers are started again at once when they die: everything else waits for them."""

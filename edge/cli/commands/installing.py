@@ -84,13 +84,6 @@ def publish(
     )
 
 
-def migrate(data: Data = None) -> None:
-    """Bring the database to the present schema."""
-    from edge.cli.up import run_migrate
-
-    raise typer.Exit(run_migrate(data=data))
-
-
 def seed(
     users: Annotated[int, typer.Option("--users", min=10, max=5000, help="How many people.")] = 1000,
     number: Annotated[

@@ -51,6 +51,7 @@ TOLD = {
     "PENSTOCK_COMPLETE_TAIL_S": "9",
     "PENSTOCK_SHORT_PLAY_S": "8",
     "PENSTOCK_VIEWS_KEEP_MONTHS": "13",
+    "PENSTOCK_BACKUPS_KEEP": "3",
     "PENSTOCK_SMTP_URL": "smtp://mail.example",
     "PENSTOCK_MAIL_FROM": "Films <films@example.org>",
     "PENSTOCK_SITE_URL": "https://films.example.org",

@@ -1,0 +1,74 @@
+"""The commands that look after the database: `migrate`, `backup`, `restore`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from edge.cli.commands.options import Data
+
+backup = typer.Typer(
+    help="Back up the embedded PostgreSQL of a running installation now; `list` what there is, `verify` that it restores.",
+    invoke_without_command=True,
+    rich_markup_mode="markdown",
+)
+
+
+@backup.callback()
+def backup_now(context: typer.Context, data: Data = None) -> None:
+    """Back up the embedded PostgreSQL of a running installation now; `list` what there is, `verify` that it restores."""
+    from edge.cli.backup import run_backup
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(run_backup(data=data))
+    if data is not None:
+        os.environ["PENSTOCK_DATA"] = str(data.expanduser().absolute())
+
+
+@backup.command("list")
+def backup_list(data: Data = None) -> None:
+    """Show which backups there are, and from when on any moment can be had."""
+    from edge.cli.backup import run_list
+
+    raise typer.Exit(run_list(data=data))
+
+
+@backup.command("verify")
+def backup_verify(data: Data = None) -> None:
+    """Restore the newest one into a folder of its own, look at every page and index, remove it again."""
+    from edge.cli.backup import run_verify
+
+    raise typer.Exit(run_verify(data=data))
+
+
+def restore(
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="A moment, 2026-11-21T14:05:00Z; the latest otherwise.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Put a stopped installation's database back to a moment. What it was is kept beside it."""
+    from edge.cli.backup import run_restore
+
+    raise typer.Exit(run_restore(at, data=data))
+
+
+def migrate(
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--down",
+            min=0,
+            metavar="NUMBER",
+            help="Take back every migration after this number, while Penstock stands.",
+        ),
+    ] = None,
+    status: Annotated[bool, typer.Option("--status", help="Only say which there are, and which were applied.")] = False,
+    data: Data = None,
+) -> None:
+    """Bring the database to the present schema, or back to an earlier one. All of it is done, or nothing."""
+    from edge.cli.up import run_migrate
+
+    raise typer.Exit(run_migrate(data=data, to=to, only_status=status))

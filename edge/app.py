@@ -19,7 +19,6 @@ from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.errors import Refusal
 from core.house import house_of
-from core.keys import KeyRing
 from core.objects import ObjectStore
 from core.redis_client import Breaker, Redis, connect
 from core.settings import ROOT, Settings, SettingsError
@@ -226,7 +225,7 @@ async def open_edge(settings: Settings) -> Edge:
             "PENSTOCK_REDIS_URL and PENSTOCK_SECRET_KEYS must be set for a bare edge",
             "Or start it with `./penstock up`.",
         )
-    ring: KeyRing = settings.secret_keys
+    ring = settings.secret_keys
     database = await Database.connect(settings.database_url, name="edge", max_size=POOL_SIZE, house=house_of(settings))
     redis = connect(settings.redis_url)
     breaker = Breaker()
@@ -276,7 +275,7 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
-        PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, newest, sessions, ring).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
         RpcFace(commands, callers.viewer).routes(),

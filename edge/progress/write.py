@@ -11,7 +11,18 @@ from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
 from edge.progress.beat import Beat
-from edge.progress.fold import B, Id, Played, Position, Rules, SessionKey, fold_positions, fold_sessions
+from edge.progress.fold import (
+    LISTEN_MS,
+    LISTEN_SHARE,
+    B,
+    Id,
+    Played,
+    Position,
+    Rules,
+    SessionKey,
+    fold_positions,
+    fold_sessions,
+)
 from edge.progress.stored import StoredBeat
 
 SQL = load("edge.progress", "drain.sql")
@@ -52,6 +63,9 @@ async def _write_tenant(tx: Tx, beats: Sequence[B], rules: Rules) -> None:
         await _write_positions(tx, positions, settle(sessions, stand, rules))
     if counted := [session for (session, _, _), row in stand.items() if row["counts"]]:
         await tx.run(SQL["view_upsert_many"], counted)
+    if listened := [session for (session, _, _), row in stand.items() if row["listens"]]:
+        await tx.run(SQL["listens_lock_many"], listened)
+        await tx.run(SQL["listens_add_many"], listened, LISTEN_MS, LISTEN_SHARE)
     if positions:
         await _write_followers(tx, positions)
 

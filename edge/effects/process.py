@@ -42,6 +42,6 @@ async def open_courier(settings: Settings, clock: Callable[[], datetime] = _now)
     mail = Mail(database, post, sender=settings.mail_from, site_url=settings.site_url, clock=clock)
     try:
         async with Webhooks(database, house, clock) as webhooks:
-            yield Courier(database, (Outbox(database, mail.deliver).line(), webhooks.line()))
+            yield Courier(database, (*Outbox(database, mail.deliver).lines(), webhooks.line()))
     finally:
         await database.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -98,8 +98,8 @@ async def want(database: Database, **payload: Any) -> None:
 
 def line(database: Database, post: Post, tries: int = 5) -> Line:
     mail = Mail(database, post, sender=SENDER, site_url=SITE, clock=clock)
-    outbox = Outbox(database, mail.deliver).line()
-    return Line("outbox", outbox.sql, Schedule(0.05, 1, 0.05, tries), 8, outbox.deliver)
+    _, outbox = Outbox(database, mail.deliver).lines()
+    return replace(outbox, schedule=Schedule(0.05, 1, 0.05, tries))
 
 
 async def sent(database: Database, post: Post, count: int = 1, tries: int = 5) -> list[Row]:

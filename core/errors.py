@@ -190,6 +190,14 @@ INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the req
 UNAVAILABLE = Code("PS902", 503, "The service cannot do this right now.", "Try again after Retry-After seconds.")
 TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
 
+# PS91x mail
+BAD_UNSUBSCRIBE_LINK = Code(
+    "PS910",
+    400,
+    "That is no link of ours to turn off mail.",
+    "Open it as it stands in the message, or change email_preferences.",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -50,6 +50,7 @@ from edge.api.site import SiteFace
 from edge.api.stripe_gateway import StripeGateway
 from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
+from edge.api.unsubscribe import UnsubscribeFace
 from edge.api.upload import UploadFace
 from edge.content_keys import ContentKeys
 from edge.hls.cache import ByteCache
@@ -291,6 +292,7 @@ async def open_edge(settings: Settings) -> Edge:
                 providers=Providers(settings.providers),
             )
         ),
+        UnsubscribeFace(database, ring).routes(),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),
         health.routes(),

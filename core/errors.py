@@ -190,12 +190,13 @@ INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the req
 UNAVAILABLE = Code("PS902", 503, "The service cannot do this right now.", "Try again after Retry-After seconds.")
 TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
 
+# PS91x mail
+BAD_UNSUBSCRIBE_LINK = Code(
+    "PS910", 400, "That is no link of ours to turn off mail.", "Open it as it stands, or change email_preferences."
+)
 # PS92x room. Not 409 nor 507 for the quota: clients of tus send again after those, and a quota does not go away by waiting.
 STORAGE_QUOTA = Code(
-    "PS920",
-    413,
-    "The workspace may not hold that many bytes.",
-    "Delete what is not needed; the operator sets its quota.",
+    "PS920", 413, "The workspace may not hold that many bytes.", "Delete something; the operator sets its quota."
 )
 SCRATCH_SPENT = Code(
     "PS921", 500, "Encoding took more scratch space than it may.", "The operator sets PENSTOCK_SCRATCH_GB."

@@ -18,7 +18,6 @@ from core.domain.commands import Commands
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from core.errors import Refusal
-from core.keys import KeyRing
 from core.objects import ObjectStore
 from core.settings import ROOT
 from core.variables import SettingsError
@@ -50,6 +49,7 @@ from edge.api.site import SiteFace
 from edge.api.stripe_gateway import StripeGateway
 from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
+from edge.api.unsubscribe import UnsubscribeFace
 from edge.api.upload import UploadFace
 from edge.content_keys import ContentKeys
 from edge.hls.cache import ByteCache
@@ -227,7 +227,7 @@ async def open_edge(settings: Settings) -> Edge:
             "PENSTOCK_REDIS_URL and PENSTOCK_SECRET_KEYS must be set for a bare edge",
             "Or start it with `./penstock up`.",
         )
-    ring: KeyRing = settings.secret_keys
+    ring = settings.secret_keys
     database = await Database.connect(
         settings.database_url,
         name="edge",
@@ -283,7 +283,7 @@ async def open_edge(settings: Settings) -> Edge:
     faces = [
         MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
-        PlayFace(database, gate, grants, leases, entitlements, newest, sessions).routes(),
+        PlayFace(database, gate, grants, leases, entitlements, newest, sessions, ring).routes(),
         MineFace(database, gate, newest).routes(),
         rest.routes(rest_face),
         RpcFace(commands, callers.viewer).routes(),
@@ -299,6 +299,7 @@ async def open_edge(settings: Settings) -> Edge:
                 providers=Providers(settings.providers),
             )
         ),
+        UnsubscribeFace(database, ring).routes(),
         UploadFace(database, objects, gate, partials).routes(),
         PictureFace(database, objects, cache).routes(),
         health.routes(),

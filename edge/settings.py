@@ -61,6 +61,8 @@ class Settings(WorkerSettings):
     short_play_s: int
     views_keep_months: int
     """0: for ever."""
+    errors_keep_days: int
+    """0: for ever."""
     backups_keep: int
     """Daily backups of the embedded PostgreSQL that are kept; 0: none are made."""
     smtp_url: str | None
@@ -68,6 +70,8 @@ class Settings(WorkerSettings):
     mail_from: str
     site_url: str
     """Where people reach this installation: what links in mail begin with."""
+    site_is_named: bool
+    """The site's address was given, and not made from the address that is listened on."""
     webhook_http: bool
     """Whether a webhook may be plain http."""
     webhook_networks: tuple[Network, ...]
@@ -141,10 +145,12 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=variables.count("PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=variables.count("PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=variables.count("PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        errors_keep_days=variables.count("PENSTOCK_ERRORS_KEEP_DAYS", default=90, most=36_500, least=0),
         backups_keep=variables.count("PENSTOCK_BACKUPS_KEEP", default=7, most=1000, least=0),
         smtp_url=_smtp(variables),
         mail_from=_mail_from(variables),
         site_url=_site(variables, host, port),
+        site_is_named=bool(variables.text("PENSTOCK_SITE_URL")),
         webhook_http=variables.is_on("PENSTOCK_WEBHOOK_HTTP"),
         webhook_networks=variables.networks("PENSTOCK_WEBHOOK_NETWORKS"),
         providers=read_providers(variables),

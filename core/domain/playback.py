@@ -88,6 +88,8 @@ class OpenSession:
     created_at: datetime
     expires_at: datetime
     token_digest: bytes
+    listener_id: str | None = None
+    """Kept of a podcast's episode alone."""
 
 
 async def entitlement(database: Database, viewer: Viewer, user_id: UUID | None, content_id: UUID, now: datetime) -> Row:
@@ -132,6 +134,7 @@ async def open_session(tx: Tx, session: OpenSession) -> None:
         session.created_at,
         session.expires_at,
         session.token_digest,
+        session.listener_id,
     )
 
 

@@ -24,10 +24,11 @@ ORDER BY here.playlist_id, n.episode_order
 LIMIT 1;
 
 -- name: session_open none
--- Stores a playback session and the digest of its token in one statement.
+-- Stores a playback session and the digest of its token in one statement. Who listens is kept of a podcast's episode alone.
 WITH session AS (
-    INSERT INTO playback_sessions (id, user_id, content_id, playlist_id, device_id, device_type, ip_address, created_at, expires_at)
-    VALUES ($1, $2, $3, (SELECT id FROM playlists WHERE id = $4::uuid), $5, $6, $7::text::inet, $8, $9)
+    INSERT INTO playback_sessions (id, user_id, content_id, playlist_id, device_id, device_type, ip_address, created_at, expires_at, listener_id)
+    VALUES ($1, $2, $3, (SELECT id FROM playlists WHERE id = $4::uuid), $5, $6, $7::text::inet, $8, $9,
+            CASE WHEN EXISTS (SELECT FROM podcast_episodes WHERE content_id = $3) THEN $11::text END)
     RETURNING id, user_id, content_id, ip_address, created_at, expires_at
 )
 INSERT INTO streaming_tokens (session_id, content_id, user_id, token_digest, expires_at, created_at, ip_address)

@@ -45,9 +45,10 @@ CREATE TABLE outbox (
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT outbox__ends_once CHECK (delivered_at IS NULL OR given_up_at IS NULL)
 );
-CREATE INDEX outbox_open_idx ON outbox (next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX outbox_open_idx ON outbox ((topic = 'mail.wanted'), next_attempt_at) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX outbox_order_idx ON outbox (tenant_id, subject, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX outbox_ended_idx ON outbox ((coalesce(delivered_at, given_up_at))) WHERE delivered_at IS NOT NULL OR given_up_at IS NOT NULL;
+COMMENT ON INDEX outbox_open_idx IS 'Mail waits for servers elsewhere, and is taken in hand apart from what does not.';
 COMMENT ON TABLE outbox IS 'Effects outside the database, written in the transaction that causes them, sent after it, at least once, in order of seq for one subject.';
 COMMENT ON COLUMN outbox.subject IS 'What the effect is about, such as content:<id>; effects of one subject keep their order.';
 COMMENT ON COLUMN outbox.attempts IS 'Counted when it is taken in hand, so that an effect which ends its deliverer is given up, too. It fences: who was overtaken changes nothing.';

@@ -54,7 +54,7 @@ CREATE INDEX webhook_deliveries_in_hand_idx ON webhook_deliveries (webhook_id, l
 CREATE INDEX webhook_deliveries_ended_idx ON webhook_deliveries ((coalesce(delivered_at, given_up_at)))
     WHERE delivered_at IS NOT NULL OR given_up_at IS NOT NULL;
 SELECT admit_courier('webhook_deliveries');
-SELECT admit('webhook_deliveries', '@staff OR (SELECT app_is_courier())', '@service OR (SELECT app_is_courier())', '@staff');
+SELECT admit('webhook_deliveries', '@staff OR (SELECT app_is_courier())', '@service OR (SELECT app_is_courier())', '@staff OR (SELECT app_is_courier())');
 CREATE TRIGGER webhook_deliveries_wake AFTER INSERT ON webhook_deliveries FOR EACH STATEMENT EXECUTE FUNCTION wake_courier();
 
 CREATE FUNCTION give_up_deliveries(webhook uuid) RETURNS void LANGUAGE plpgsql AS $$

@@ -19,6 +19,7 @@ CREATE TABLE playback_sessions (
     position_ms bigint NOT NULL DEFAULT 0,
     counted_ms  bigint,
     is_bot      boolean NOT NULL DEFAULT false,
+    listener_id text CONSTRAINT playback_sessions__listener_given CHECK (listener_id <> ''),
     CONSTRAINT playback_sessions__at_most_a_day CHECK (expires_at <= created_at + interval '24 hours')
 ) WITH (fillfactor = 70);
 CREATE INDEX playback_sessions_user_id_idx ON playback_sessions (user_id);
@@ -26,8 +27,10 @@ CREATE INDEX playback_sessions_content_id_idx ON playback_sessions (content_id);
 CREATE INDEX playback_sessions_playlist_id_idx ON playback_sessions (playlist_id);
 CREATE INDEX playback_sessions_tenant_id_idx ON playback_sessions (tenant_id);
 CREATE INDEX playback_sessions_live_idx ON playback_sessions (expires_at) WHERE ended_at IS NULL;
+CREATE INDEX playback_sessions_listener_idx ON playback_sessions (content_id, listener_id, created_at) WHERE listener_id IS NOT NULL;
 COMMENT ON COLUMN playback_sessions.position_ms IS 'Where the beat with the highest seq was.';
 COMMENT ON COLUMN playback_sessions.counted_ms IS 'The watched time that its view was last written with; null: no view yet.';
+COMMENT ON COLUMN playback_sessions.listener_id IS 'Of a podcast''s episode alone: a keyed digest of address and User-Agent, by which listens are counted.';
 COMMENT ON TABLE playback_sessions IS 'One press of play. Its lease lives in Redis; a null user is a guest watching free content.';
 
 CREATE TABLE streaming_tokens (

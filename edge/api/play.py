@@ -11,17 +11,19 @@ from uuid import UUID
 
 import msgspec
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from core.database import Database, Tx
 from core.domain import playback
 from core.errors import CONTENT_NOT_READY, TOO_MANY_STREAMS, Refusal
 from core.ids import parse_id, uuid7
+from core.keys import KeyRing
 from core.viewer import Viewer, service
 from edge.api.access import Gate
 from edge.api.bodies import read_struct
 from edge.api.observe import PLAYS
 from edge.api.proxies import COUNTRY
+from edge.listeners import listener_id
 from edge.progress.newest import NewestPositions
 from edge.redis_client import RedisDown
 from edge.tokens.checking import DEFAULT_STREAMS
@@ -42,6 +44,20 @@ class PlayRequest(msgspec.Struct, frozen=True):
     kick_oldest: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from, and what it says it is."""
+
+    address: str | None
+    country: str | None
+    user_agent: str
+
+    @classmethod
+    def of(cls, request: web.Request) -> Caller:
+        """Of this request, behind the proxies that are trusted."""
+        return cls(request.remote, request.get(COUNTRY), request.headers.get(hdrs.USER_AGENT, ""))
+
+
 @dataclass(slots=True)
 class PlayFace:
     """Handlers around a grant."""
@@ -53,6 +69,7 @@ class PlayFace:
     entitlements: Entitlements
     newest: NewestPositions
     sessions: Sessions
+    ring: KeyRing
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of this face."""
@@ -64,7 +81,7 @@ class PlayFace:
         viewer = await self.gate.viewer(request)
         asked = await read_struct(request, PlayRequest, optional=True)
         try:
-            answer = await self._grant(viewer, content_id, asked, request.remote, request.get(COUNTRY))
+            answer = await self._grant(viewer, content_id, asked, Caller.of(request))
         except Refusal as refusal:
             PLAYS.labels(str(refusal.data.get("reason", refusal.code.code))).inc()
             raise
@@ -80,8 +97,7 @@ class PlayFace:
         viewer: Viewer,
         content_id: UUID,
         asked: PlayRequest,
-        ip_address: str | None,
-        country: str | None,
+        caller: Caller,
     ) -> dict[str, object]:
         now = time.time()
         entitlement = await self.entitlements.of(Subject(viewer.tenant_id, viewer.user_id, content_id))
@@ -109,7 +125,7 @@ class PlayFace:
                 first_use_by=min(int(now) + FIRST_USE_S, _end(now, entitlement)),
                 duration_ms=title.duration_ms,
                 max_height=entitlement.max_height,
-                country=country if self.sessions.by_country else None,
+                country=caller.country if self.sessions.by_country else None,
             )
             token = self.grants.issue(claims)
             await playback.open_session(
@@ -121,16 +137,19 @@ class PlayFace:
                     asked.playlist_id,
                     device_id,
                     asked.device_type,
-                    ip_address,
+                    caller.address,
                     moment,
                     datetime.fromtimestamp(claims.expires_at, UTC),
                     digest(token),
+                    listener_id(self.ring, viewer.tenant_id, caller.address, caller.user_agent),
                 ),
             )
             following = await playback.next_episode(tx, content_id, asked.playlist_id)
         # Redis away: the row just written vouches for the session (edge/tokens/sessions.py).
         with suppress(RedisDown):
-            await self.leases.grant(claims, FIRST_USE_S, place=self.sessions.place_of(ip_address, country), now=now)
+            await self.leases.grant(
+                claims, FIRST_USE_S, place=self.sessions.place_of(caller.address, caller.country), now=now
+            )
         base = f"/hls/{token}/{content_id}/{title.generation}"
         return {
             "session_id": session_id,

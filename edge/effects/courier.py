@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from core.errors import Refusal
 from core.viewer import COURIER
 from edge.effects.figures import DELIVERIES, GIVEN_UP, OLDEST, WAITING
 from edge.effects.line import HANDLER_S, LEASE_S, Again, Dead, Done, Item, Line, Outcome, settle
+from edge.effects.together import Together
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +27,9 @@ CHANNEL = "penstock_effects"
 POLL_S = 2.0
 HOUSE_S = 30.0
 SWEEP_ROWS = 5_000
+MOST_SETTLED = 256
+
+Settled = tuple[Item, Done | Dead | tuple[Again, float]]
 
 
 class Courier:
@@ -35,6 +40,7 @@ class Courier:
         self._lines = lines
         self._stopping = asyncio.Event()
         self._woken = [asyncio.Event() for _ in lines]
+        self._ledgers = {line.name: Together(partial(self._settle, line), MOST_SETTLED) for line in lines}
 
     def stop(self) -> None:
         """Takes nothing more in hand; what is in hand is finished first."""
@@ -76,28 +82,24 @@ class Courier:
 
     async def _claim(self, line: Line, places: int) -> list[Item]:
         async with self._database.transaction(COURIER) as tx:
-            rows = await tx.many(line.sql["claim"], places, LEASE_S, *line.claim_args)
+            rows = await tx.many(line.sql["claim"], places, LEASE_S, *line.part, *line.claim_args)
         return [Item.of(row) for row in rows]
 
     async def _follow(self, line: Line, item: Item) -> None:
         """Delivers an item and what waited behind it, one after another."""
+        following: Item | None = item
         try:
-            while True:
-                await self._deliver(line, item)
-                if self._stopping.is_set():
-                    return
-                async with self._database.transaction(COURIER) as tx:
-                    row = await tx.one(line.sql["claim_next"], item.seq, LEASE_S)
-                if row is None:
-                    return
-                item = Item.of(row)
+            while following is not None:
+                item = following
+                following = await self._deliver(line, item)
         except (DatabaseDown, Refusal) as error:
             # What is in hand is taken again when its lease has lapsed.
             log.warning("delivery_unsettled", line=line.name, seq=item.seq, error=str(error))
         except Exception as error:
             log.error("delivery_unsettled", line=line.name, seq=item.seq, error=type(error).__name__)
 
-    async def _deliver(self, line: Line, item: Item) -> None:
+    async def _deliver(self, line: Line, item: Item) -> Item | None:
+        """One attempt; what follows the item of its subject, if that is its turn and we go on."""
         outcome: Outcome
         try:
             async with asyncio.timeout(HANDLER_S):
@@ -112,33 +114,48 @@ class Courier:
             # Only its kind: its text may hold what is being delivered.
             log.error("delivery_failed", line=line.name, seq=item.seq, error=type(error).__name__)
             outcome = Again(f"a fault of ours ({type(error).__name__})")
-        await self._write_down(line, item, outcome)
+        return await self._write_down(line, item, outcome)
 
-    async def _write_down(self, line: Line, item: Item, outcome: Outcome) -> None:
+    async def _write_down(self, line: Line, item: Item, outcome: Outcome) -> Item | None:
         """Says what became of it; again while the lease holds, since what is not written down is delivered twice."""
-        for tries_left in reversed(range(int(LEASE_S - HANDLER_S))):
+        settled = settle(outcome, item.attempts, line.schedule, random.random())  # noqa: S311 - jitter
+        tries_left = int(LEASE_S - HANDLER_S)
+        while True:
+            tries_left -= 1
             try:
-                await self._note(line, item, outcome)
-                return
+                following = await self._ledgers[line.name].ask((item, settled))
+                break
             except (DatabaseDown, Refusal):
-                if not tries_left:
+                if tries_left <= 0:
                     raise
             await asyncio.sleep(1)
-
-    async def _note(self, line: Line, item: Item, outcome: Outcome) -> None:
-        async with self._database.transaction(COURIER) as tx:
-            match settle(outcome, item.attempts, line.schedule, random.random()):  # noqa: S311 - jitter
-                case Done(said):
-                    kind = "done"
-                    await tx.run(line.sql["done"], item.seq, item.attempts, said)
-                case Dead(why):
-                    kind = "dead"
-                    await tx.run(line.sql["give_up"], item.seq, item.attempts, why)
-                    log.error("delivery_given_up", line=line.name, seq=item.seq, attempts=item.attempts, why=why)
-                case (Again(why), delay_s):
-                    kind = "again"
-                    await tx.run(line.sql["later"], item.seq, item.attempts, why, delay_s)
+        if isinstance(settled, Dead):
+            log.error("delivery_given_up", line=line.name, seq=item.seq, attempts=item.attempts, why=settled.why)
+        kind = "done" if isinstance(settled, Done) else "dead" if isinstance(settled, Dead) else "again"
         DELIVERIES.labels(line.name, kind).inc()
+        return following
+
+    async def _settle(self, line: Line, settled: Sequence[Settled]) -> Sequence[Item | None]:
+        """Writes down what became of many, and takes in hand what follows each of them: one transaction."""
+        # In one order, so that two who were both overtaken cannot wait for each other.
+        in_order = sorted(settled, key=lambda one: one[0].seq)
+        done = [(item.seq, item.attempts, said.outcome) for item, said in in_order if isinstance(said, Done)]
+        dead = [(item.seq, item.attempts, said.why) for item, said in in_order if isinstance(said, Dead)]
+        again = [(item.seq, item.attempts, said[0].why, said[1]) for item, said in in_order if isinstance(said, tuple)]
+        following: dict[int, Item] = {}
+        async with self._database.transaction(COURIER) as tx:
+            for name, rows in (("done", done), ("give_up", dead), ("later", again)):
+                if rows:
+                    await tx.run(line.sql[name], *map(list, zip(*rows, strict=True)))
+            if not self._stopping.is_set():
+                ended = [item.seq for item, _ in in_order]
+                for row in await tx.many(line.sql["claim_next"], ended, LEASE_S, *line.part):
+                    following[row["after"]] = Item.of(row)
+        # What follows may be of another part of the queue.
+        for other, woken in zip(self._lines, self._woken, strict=True):
+            if other is not line and other.sql is line.sql:
+                woken.set()
+        return [following.get(item.seq) for item, _ in settled]
 
     async def _keep_house(self) -> None:
         """Figures for a monitor, and the sweeping out of what is long over."""
@@ -146,7 +163,7 @@ class Courier:
             for line in self._lines:
                 with suppress(DatabaseDown, Refusal):
                     async with self._database.transaction(COURIER) as tx:
-                        figures = await tx.one(line.sql["figures"])
+                        figures = await tx.one(line.sql["figures"], *line.part)
                         await tx.run(line.sql["sweep"], SWEEP_ROWS)
                     assert figures is not None
                     WAITING.labels(line.name).set(figures["waiting"])

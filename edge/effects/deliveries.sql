@@ -22,34 +22,41 @@ SET attempts = q.attempts + 1, lease_until = now() + make_interval(secs => $2), 
 FROM held, webhooks AS w WHERE q.seq = held.seq AND w.id = q.webhook_id
 RETURNING q.*, w.url, w.secret, CASE WHEN w.old_secret_until > now() THEN w.old_secret END AS old_secret, w.failing_since, w.created_by;
 
--- name: claim_next one
--- Takes in hand what follows a delivery of its webhook and subject, if it is its turn. $1 the delivery, $2 for how many seconds.
-WITH held AS (
-    SELECT q.seq FROM webhook_deliveries AS q
-    WHERE q.seq = (SELECT min(e.seq) FROM webhook_deliveries AS e
-                   JOIN webhook_deliveries AS was ON was.seq = $1 AND e.webhook_id = was.webhook_id AND e.subject = was.subject
-                   WHERE e.delivered_at IS NULL AND e.given_up_at IS NULL)
-      AND q.delivered_at IS NULL AND q.given_up_at IS NULL AND q.next_attempt_at <= now()
-    FOR UPDATE SKIP LOCKED)
+-- name: claim_next many
+-- Takes in hand what follows each of these deliveries (`after`) of its webhook and subject, if it is its turn. $1 deliveries, $2 for how many
+-- seconds.
+WITH due AS (
+    SELECT first.seq, min(ended.seq) AS after
+    FROM unnest($1::bigint[]) AS ended (seq)
+    JOIN webhook_deliveries AS was ON was.seq = ended.seq
+    CROSS JOIN LATERAL (SELECT e.seq FROM webhook_deliveries AS e WHERE e.webhook_id = was.webhook_id AND e.subject = was.subject
+                        AND e.delivered_at IS NULL AND e.given_up_at IS NULL ORDER BY e.seq LIMIT 1) AS first
+    GROUP BY first.seq),
+held AS (
+    SELECT q.seq, due.after FROM webhook_deliveries AS q JOIN due USING (seq)
+    WHERE q.delivered_at IS NULL AND q.given_up_at IS NULL AND q.next_attempt_at <= now() FOR UPDATE OF q SKIP LOCKED)
 UPDATE webhook_deliveries AS q
 SET attempts = q.attempts + 1, lease_until = now() + make_interval(secs => $2), next_attempt_at = now() + make_interval(secs => $2)
 FROM held, webhooks AS w WHERE q.seq = held.seq AND w.id = q.webhook_id AND w.enabled
-RETURNING q.*, w.url, w.secret, CASE WHEN w.old_secret_until > now() THEN w.old_secret END AS old_secret, w.failing_since, w.created_by;
+RETURNING q.*, w.url, w.secret, CASE WHEN w.old_secret_until > now() THEN w.old_secret END AS old_secret, w.failing_since, w.created_by, held.after;
 
 -- name: done none
--- Told. $1 delivery, $2 fence, $3 the answer.
-UPDATE webhook_deliveries SET delivered_at = now(), lease_until = NULL, last_error = NULL, outcome = $3
-WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
+-- Told. $1 deliveries, $2 their fences, $3 the answer to each.
+UPDATE webhook_deliveries AS q SET delivered_at = now(), lease_until = NULL, last_error = NULL, outcome = d.said
+FROM unnest($1::bigint[], $2::integer[], $3::text[]) AS d (seq, fence, said)
+WHERE q.seq = d.seq AND q.attempts = d.fence AND q.delivered_at IS NULL AND q.given_up_at IS NULL;
 
 -- name: later none
--- This try failed. $1 delivery, $2 fence, $3 why, $4 seconds until it is tried again.
-UPDATE webhook_deliveries SET next_attempt_at = now() + make_interval(secs => $4), lease_until = NULL, last_error = $3
-WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
+-- These tries failed. $1 deliveries, $2 their fences, $3 why, $4 seconds until each is tried again.
+UPDATE webhook_deliveries AS q SET next_attempt_at = now() + make_interval(secs => d.delay_s), lease_until = NULL, last_error = d.why
+FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::float8[]) AS d (seq, fence, why, delay_s)
+WHERE q.seq = d.seq AND q.attempts = d.fence AND q.delivered_at IS NULL AND q.given_up_at IS NULL;
 
 -- name: give_up none
--- Failed for good. $1 delivery, $2 fence, $3 why.
-UPDATE webhook_deliveries SET given_up_at = now(), lease_until = NULL, last_error = $3
-WHERE seq = $1 AND attempts = $2 AND delivered_at IS NULL AND given_up_at IS NULL;
+-- Failed for good. $1 deliveries, $2 their fences, $3 why.
+UPDATE webhook_deliveries AS q SET given_up_at = now(), lease_until = NULL, last_error = d.why
+FROM unnest($1::bigint[], $2::integer[], $3::text[]) AS d (seq, fence, why)
+WHERE q.seq = d.seq AND q.attempts = d.fence AND q.delivered_at IS NULL AND q.given_up_at IS NULL;
 
 -- name: sweep none
 -- Forgets what ended a month ago. $1 how many at most.
@@ -63,13 +70,16 @@ SELECT count(*) FILTER (WHERE given_up_at IS NULL) AS waiting, count(*) FILTER (
        coalesce(extract(epoch FROM now() - min(happened_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8 AS oldest_s
 FROM webhook_deliveries WHERE delivered_at IS NULL;
 
--- name: fan_out none
--- One delivery for each webhook of the tenant that is enabled and lists the event; told twice, it makes one.
--- $1 event, $2 its type, $3 subject, $4 when, $5 what is sent.
-INSERT INTO webhook_deliveries (webhook_id, event_id, event_type, subject, happened_at, data)
-SELECT w.id, $1, $2::text, $3, $4, $5::text::jsonb FROM webhooks AS w
-WHERE w.enabled AND w.tenant_id = app_tenant_id() AND $2 = ANY (w.event_types)
-ON CONFLICT ON CONSTRAINT webhook_deliveries__once DO NOTHING;
+-- name: fan_out_many many
+-- One delivery for each webhook of an effect's tenant that is enabled and lists it; told twice, it makes one. How many were made, by effect, where
+-- there were any. $1 effects.
+WITH told AS (
+    INSERT INTO webhook_deliveries (tenant_id, webhook_id, event_id, event_type, subject, happened_at, data)
+    SELECT e.tenant_id, w.id, e.id, e.topic, e.subject, e.created_at, e.payload
+    FROM outbox AS e JOIN webhooks AS w ON w.tenant_id = e.tenant_id AND w.enabled AND e.topic = ANY (w.event_types)
+    WHERE e.seq = ANY ($1::bigint[]) ORDER BY e.seq, w.id
+    ON CONFLICT ON CONSTRAINT webhook_deliveries__once DO NOTHING RETURNING event_id)
+SELECT event_id, count(*) AS told FROM told GROUP BY event_id;
 
 -- name: webhook_works none
 -- It has answered. $1 webhook.

@@ -78,7 +78,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A queue and how its items are delivered. Its SQL has `claim`, `claim_next`, `done`, `later`, `give_up` and `sweep`."""
+    """A queue, or a part of one, and how its items are delivered. Its SQL has `claim`, `claim_next`, `done`, `later`, `give_up`, `sweep`
+    and `figures`; all that settle take many at once.
+    """
 
     name: str
     sql: Mapping[str, Statement]
@@ -86,8 +88,10 @@ class Line:
     at_once: int
     """How many are in hand in one process."""
     deliver: Callable[[Item], Awaitable[Outcome]]
+    part: tuple[Any, ...] = ()
+    """What its `claim` and `claim_next` take beyond how many or which, and for how long, and its `figures` take: the part of the queue."""
     claim_args: tuple[Any, ...] = ()
-    """What its `claim` takes beyond how many, and for how long."""
+    """What its `claim` takes beyond that."""
 
 
 def settle(outcome: Outcome, attempts: int, schedule: Schedule, share: float) -> Done | Dead | tuple[Again, float]:

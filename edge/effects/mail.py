@@ -24,6 +24,8 @@ from core.viewer import service
 from edge.effects.letter import Letter, Template, VariableMissing, write_letter
 from edge.effects.line import Dead, Done, Item, Outcome
 from edge.effects.texts import LINK_PATHS, TEXTS
+from edge.unsubscribing import PATH as UNSUBSCRIBE_PATH
+from edge.unsubscribing import Unsubscribing
 
 SQL = load("edge.effects", "mail.sql")
 
@@ -45,13 +47,21 @@ class Mail:
     """Makes messages and hands them to `post`."""
 
     def __init__(
-        self, database: Database, post: Post, *, sender: str, site_url: str, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        post: Post,
+        *,
+        sender: str,
+        site_url: str,
+        clock: Callable[[], datetime],
+        unsubscribing: Unsubscribing | None = None,
     ) -> None:
         self._database = database
         self._post = post
         self._sender = sender
         self._site_url = site_url
         self._clock = clock
+        self._unsubscribing = unsubscribing
 
     async def deliver(self, item: Item) -> Outcome:
         """Sends one, or finds that it is not wanted."""
@@ -88,7 +98,17 @@ class Mail:
             return Dead(f"the template {wanted.template!r} wants a variable {str(missing)!r} that was not given")
         except ValueError:
             return Dead("the address cannot be written to")
+        if wanted.kind != "transactional" and wanted.user_id is not None and self._unsubscribing is not None:
+            token = self._unsubscribing.token(wanted.user_id, wanted.kind)
+            let_go(message, f"{self._site_url}{UNSUBSCRIBE_PATH}?token={token}")
         return await self._post(message)
+
+
+def let_go(message: EmailMessage, link: str) -> None:
+    """Adds the way to be sent no more of this (RFC 2369); a mail client goes it by itself where that is https (RFC 8058, section 3.1)."""
+    message["List-Unsubscribe"] = f"<{link}>"
+    if link.startswith("https://"):
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
 
 
 def address(letter: Letter, sender: str, name: str, to: str, effect_id: UUID, now: datetime) -> EmailMessage:

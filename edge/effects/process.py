@@ -16,6 +16,7 @@ from edge.effects.outbox import Outbox
 from edge.effects.post import FilePost, SmtpPost
 from edge.effects.webhook_line import Webhooks
 from edge.settings import Settings
+from edge.unsubscribing import Unsubscribing
 
 log = structlog.get_logger(__name__)
 
@@ -41,9 +42,16 @@ async def open_courier(settings: Settings, clock: Callable[[], datetime] = _now)
         log.info("mail_goes_to_files", folder=str(settings.mail), mend="PENSTOCK_SMTP_URL names a server")
     else:
         post = SmtpPost(settings.smtp_url)
-    mail = Mail(database, post, sender=settings.mail_from, site_url=settings.site_url, clock=clock)
+    mail = Mail(
+        database,
+        post,
+        sender=settings.mail_from,
+        site_url=settings.site_url,
+        clock=clock,
+        unsubscribing=Unsubscribing(settings.secret_keys) if settings.secret_keys else None,
+    )
     try:
         async with Webhooks(database, house, clock) as webhooks:
-            yield Courier(database, (Outbox(database, mail.deliver).line(), webhooks.line()))
+            yield Courier(database, (*Outbox(database, mail.deliver).lines(), webhooks.line()))
     finally:
         await database.close()

@@ -78,7 +78,7 @@ class Webhooks:
 
     def line(self) -> Line:
         """This, as the courier works on it."""
-        return Line("webhooks", SQL, SCHEDULE, AT_ONCE, self.deliver, (PLACES,))
+        return Line("webhooks", SQL, SCHEDULE, AT_ONCE, self.deliver, claim_args=(PLACES,))
 
     async def deliver(self, item: Item) -> Outcome:
         """One attempt, and what it means for the webhook."""

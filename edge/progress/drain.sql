@@ -25,7 +25,32 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::
             $9::boolean[], $10::boolean[])
      WITH ORDINALITY AS d (id, user_id, content_id, watched_ms, last_at_ms, seq, position_ms, view_ms, stopped, is_bot, n)
 WHERE s.id = d.id AND s.user_id IS NOT DISTINCT FROM d.user_id AND s.content_id = d.content_id
-RETURNING d.n, s.watched_ms, s.position_ms, s.seq, s.counted_ms = s.watched_ms AS counts;
+RETURNING d.n, s.watched_ms, s.position_ms, s.seq, s.counted_ms = s.watched_ms AS counts, s.listener_id IS NOT NULL AND NOT s.is_bot AS listens;
+
+-- name: listens_lock_many none
+-- Lets one drain at a time count the listeners of these sessions: two sessions of one listener may be in two drains' hands. $1 sessions.
+SELECT pg_advisory_xact_lock(key) FROM (
+    SELECT DISTINCT hashtextextended(content_id::text || listener_id, 0) AS key FROM playback_sessions WHERE id = ANY ($1::uuid[]) ORDER BY key) AS keys;
+
+-- name: listens_add_many none
+-- Writes a listen for each listener of these sessions who by now has heard enough of the episode in one day (UTC, by when sessions began),
+-- in all sessions together, and has none yet that day. $1 sessions, $2 ms that are enough, $3 the share of a shorter episode that is.
+INSERT INTO listener_events (tenant_id, episode_id, listener_id, event_type, event_data, occurred_at)
+SELECT e.tenant_id, e.id, d.listener_id, 'listen', jsonb_strip_nulls(jsonb_build_object('device_type', heard.device_type)), heard.since
+FROM (SELECT DISTINCT content_id, listener_id, date_trunc('day', created_at, 'UTC') AS day FROM playback_sessions WHERE id = ANY ($1::uuid[])) AS d
+JOIN podcast_episodes AS e ON e.content_id = d.content_id
+JOIN contents AS c ON c.id = d.content_id
+JOIN generations AS g ON g.id = c.generation_id
+CROSS JOIN LATERAL (
+    SELECT min(s.created_at) AS since, sum(s.watched_ms) AS ms, (array_agg(s.device_type ORDER BY s.created_at))[1] AS device_type
+    FROM playback_sessions AS s
+    WHERE s.content_id = d.content_id AND s.listener_id = d.listener_id AND NOT s.is_bot
+      AND s.created_at >= d.day AND s.created_at < d.day + interval '1 day') AS heard
+WHERE heard.ms >= CASE WHEN g.duration_ms < $2::bigint THEN g.duration_ms * $3::float8 ELSE $2 END
+  AND NOT EXISTS (SELECT FROM listener_events AS l
+                  WHERE l.episode_id = e.id AND l.event_type = 'listen' AND l.listener_id = d.listener_id
+                    AND l.occurred_at >= d.day AND l.occurred_at < d.day + interval '1 day')
+ORDER BY heard.since, e.id;
 
 -- name: view_upsert_many none
 -- Writes the views of these sessions, one each, with the time watched so far.

@@ -21,6 +21,10 @@ B = TypeVar("B", Beat, StoredBeat)
 COMPLETE_TAIL_SHARE = 0.10
 VIEW_MS = 30_000
 VIEW_SHARE = 0.5
+LISTEN_MS = 60_000
+"""A minute heard by one listener in a day: the IAB's podcast measurement guidelines 2.2."""
+LISTEN_SHARE = 0.95
+"""Of an episode shorter than that, on which they are silent."""
 STEP = 256
 """Sessions folded at a time: a millisecond, in which nobody else's answer is looked at."""
 

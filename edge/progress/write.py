@@ -10,7 +10,7 @@ from core.database import Database, Row, Tx
 from core.ids import DEFAULT_TENANT
 from core.queries import load
 from core.viewer import service
-from edge.progress.fold import B, Batch, Played, PointKey, Position, Rules, SessionKey
+from edge.progress.fold import LISTEN_MS, LISTEN_SHARE, B, Batch, Played, PointKey, Position, Rules, SessionKey
 from edge.progress.ledger import Ledger
 
 SQL = load("edge.progress", "drain.sql")
@@ -53,6 +53,9 @@ async def _write_tenant(
         await _write_positions(tx, positions, settle(sessions, stand, rules))
     if counted := [session for (_, session, _, _), row in stand.items() if row["counts"]]:
         await tx.run(SQL["view_upsert_many"], counted)
+    if listened := [session for (_, session, _, _), row in stand.items() if row["listens"]]:
+        await tx.run(SQL["listens_lock_many"], listened)
+        await tx.run(SQL["listens_add_many"], listened, LISTEN_MS, LISTEN_SHARE)
     if positions:
         await _write_followers(tx, positions)
 

@@ -51,7 +51,7 @@ async def test_mail_is_delivered_and_counted_and_a_killed_deliverer_is_replaced(
 
     async def counted() -> bool:
         text = (await raw(box.url, "/metrics")).body.decode()
-        done = re.search(r'penstock_deliveries_total\{line="outbox",outcome="done"\} (\S+)', text)
+        done = re.search(r'penstock_deliveries_total\{line="mail",outcome="done"\} (\S+)', text)
         return done is not None and float(done[1]) >= 2 and "penstock_deliveries_waiting" in text
 
     await until(counted, PATIENCE_S, "the deliveries of both in /metrics")

@@ -15,6 +15,7 @@ from core.domain.context import EVERY_VERB, READ_ONLY, Command, Context, Handler
 from core.domain.credentials import digest
 from core.domain.identity import api_keys, moderation, people
 from core.domain.identity.moderation import open_visit
+from core.domain.identity.people import turn_off_mail
 from core.domain.identity.providers import ProviderIdentity, find_or_make_person
 from core.domain.identity.sessions import (
     LOCK,
@@ -111,6 +112,7 @@ __all__ = [
     "rename",
     "rotate_refresh_token",
     "sign_up",
+    "turn_off_mail",
     "upgrade_hash",
     "warn",
 ]

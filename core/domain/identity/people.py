@@ -131,3 +131,8 @@ HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(
         RequestPrivacy: do_request_privacy,
     }
 )
+
+
+async def turn_off_mail(tx: Tx, user_id: UUID, kind: Literal["marketing", "product", "security"]) -> None:
+    """Notes that a person wants no more mail of that kind; who is gone wants none."""
+    await tx.run(_SQL["mail_turn_off"], user_id, kind)

@@ -26,3 +26,13 @@ WHERE user_id = $1 AND request_type = $2 AND status IN ('pending', 'in_progress'
 -- name: gdpr_request_insert one
 -- A request that the administrators have to answer.
 INSERT INTO gdpr_requests (user_id, request_type, notes) VALUES ($1, $2, $3) RETURNING id, request_type, status;
+
+-- name: mail_turn_off none
+-- Notes that a person wants no more mail of a kind. $1 user, $2 marketing, product or security.
+INSERT INTO email_preferences AS p (user_id, marketing_emails, product_updates, security_alerts)
+SELECT id, false, $2::text <> 'product', $2::text <> 'security' FROM users WHERE id = $1::uuid
+ON CONFLICT (user_id) DO UPDATE SET
+    marketing_emails = p.marketing_emails AND $2::text <> 'marketing',
+    product_updates = p.product_updates AND $2::text <> 'product',
+    security_alerts = p.security_alerts AND $2::text <> 'security',
+    updated_at = now();

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from uuid import UUID
 
 import pytest
 
 from core.database import dedicated
+from core.ids import DEFAULT_TENANT
 from tests.edge.api.conftest import MASTER, SEGMENT, House, refused
 
 
@@ -128,3 +130,27 @@ async def test_more_devices_than_the_plan_allows_are_named_and_can_be_put_off(ho
             statuses = [(await house.client.get(grant["manifest_url"])).status for grant in grants]
             ended = statuses.count(403)
     assert ended == 1
+
+
+async def test_who_listens_is_known_of_an_episode_by_address_and_player_and_of_a_film_not(house: House) -> None:
+    await house.cast.change(
+        """WITH made AS (INSERT INTO podcasts (tenant_id, name) VALUES ($1, 'Talk') RETURNING id)
+           INSERT INTO podcast_episodes (tenant_id, podcast_id, content_id, title, published_at) SELECT $1, id, $2, 'One', now() FROM made""",
+        DEFAULT_TENANT,
+        house.cast.free_film,
+    )
+    for agent in ("Pod/1.0", "Pod/1.0", "Cast/2.0"):
+        await house.play(house.cast.free_film, {"User-Agent": agent})
+    await house.play(house.cast.paid_film, await house.sign_in(house.cast.vera))
+    connection = await dedicated(house.cast.admin_url)
+    try:
+        found = await connection.fetch("SELECT content_id, listener_id FROM playback_sessions ORDER BY id")
+    finally:
+        await connection.close()
+    by_title: dict[UUID, list[str | None]] = {house.cast.free_film: [], house.cast.paid_film: []}
+    for row in found:
+        by_title[row["content_id"]].append(row["listener_id"])
+    assert by_title[house.cast.paid_film] == [None]
+    heard = by_title[house.cast.free_film]
+    assert None not in heard
+    assert sorted(heard.count(listener) for listener in set(heard)) == [1, 2]

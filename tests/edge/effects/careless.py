@@ -12,10 +12,11 @@ from edge.effects.line import Done, Item, Line
 class Careless(Courier):
     """What is in hand when it dies was never sent, and nobody knows."""
 
-    async def _deliver(self, line: Line, item: Item) -> None:
-        await self._write_down(line, item, Done("surely"))
+    async def _deliver(self, line: Line, item: Item) -> Item | None:
+        following = await self._write_down(line, item, Done("surely"))
         await asyncio.sleep(0.2)
         await line.deliver(item)
+        return following
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -19,11 +19,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from core.database import Database, Row
 from core.domain.commands import emit
+from core.keys import Key, KeyRing
 from core.viewer import service
 from edge.effects.line import Done, Line, Outcome, Schedule
 from edge.effects.mail import Mail, Post
 from edge.effects.outbox import Outbox
 from edge.effects.post import FilePost, SmtpPost
+from edge.unsubscribing import Unsubscribing
 from tests.edge.effects.conftest import ask, clock, couriers, settled
 
 ADA = UUID("00000000-0000-7000-8000-0000000000a1")
@@ -98,8 +100,8 @@ async def want(database: Database, **payload: Any) -> None:
 
 def line(database: Database, post: Post, tries: int = 5) -> Line:
     mail = Mail(database, post, sender=SENDER, site_url=SITE, clock=clock)
-    outbox = Outbox(database, mail.deliver).line()
-    return Line("outbox", outbox.sql, Schedule(0.05, 1, 0.05, tries), 8, outbox.deliver)
+    _, outbox = Outbox(database, mail.deliver).lines()
+    return replace(outbox, schedule=Schedule(0.05, 1, 0.05, tries))
 
 
 async def sent(database: Database, post: Post, count: int = 1, tries: int = 5) -> list[Row]:
@@ -291,3 +293,31 @@ async def test_without_a_server_mail_is_a_file_and_sent_twice_it_is_one(ada: Dat
     assert path.name == f"{row['id']}.eml"
     assert path.stat().st_mode & 0o077 == 0
     assert message_from_bytes(path.read_bytes(), policy=default)["To"] == "Ada <ada@example.com>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "site", "told", "one_click"),
+    [
+        ("product", "https://film.example", True, True),
+        ("security", "https://film.example", True, True),
+        ("product", "http://localhost:8080", True, False),
+        ("transactional", "https://film.example", False, False),
+    ],
+)
+async def test_mail_that_is_not_transactional_says_how_to_be_rid_of_it(
+    ada: Database, kind: str, site: str, told: bool, one_click: bool
+) -> None:
+    kept, links = Kept(), Unsubscribing(KeyRing((Key("k1", b"1" * 48),)))
+    mail = Mail(ada, kept, sender=SENDER, site_url=site, clock=clock, unsubscribing=links)
+    await want(ada, kind=kind, template="password_changed")
+    async with couriers(ada, Outbox(ada, mail.deliver).lines()):
+        await settled(ada, 1)
+    (message,) = kept.messages
+    assert ("List-Unsubscribe" in message) == told
+    assert message["List-Unsubscribe-Post"] == ("List-Unsubscribe=One-Click" if one_click else None)
+    if told:
+        start, _, token = message["List-Unsubscribe"].strip("<>").partition("?token=")
+        assert start == f"{site}/mail/unsubscribe"
+        assert links.read(token) == (ADA, kind)
+        # As it travels: long headers are folded, and must come back whole.
+        assert message_from_bytes(message.as_bytes(), policy=default)["List-Unsubscribe"] == message["List-Unsubscribe"]

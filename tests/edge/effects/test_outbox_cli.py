@@ -33,13 +33,13 @@ async def stuck(
         return Dead("no such user") if item.row["subject"] == "user:1" else Done("sent")
 
     await effect(database, "mail.wanted", "user:1", {"template": "x", "variables": {"token": "very-secret"}})
-    async with couriers(database, [Line("test", SQL, SOON, 8, refuse)]):
+    async with couriers(database, [Line("test", SQL, SOON, 8, refuse, part=(True,))]):
         await settled(database, 1)
     await effect(database, "mail.wanted", "user:2", {"template": "x"})
     await ask(database, "UPDATE outbox SET next_attempt_at = now() + interval '1 hour' WHERE subject = 'user:2'")
     await effect(database, "mail.wanted", "user:3", {"template": "x"})
     async with database.transaction(COURIER) as tx:
-        assert len(await tx.many(SQL["claim"], 8, 3600)) == 1
+        assert len(await tx.many(SQL["claim"], 8, 3600, True)) == 1
     return database
 
 
@@ -86,7 +86,7 @@ async def test_what_was_given_up_is_tried_again(stuck: Database, capsys: pytest.
     async def send(_: Item) -> Outcome:
         return Done("sent")
 
-    async with couriers(stuck, [Line("test", SQL, SOON, 8, send)]):
+    async with couriers(stuck, [Line("test", SQL, SOON, 8, send, part=(True,))]):
         rows = await settled(stuck, 1)
     assert rows[0]["outcome"] == "sent"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
@@ -57,8 +57,8 @@ class Desk:
     def lines(self, schedule: Schedule | None = None) -> list[Line]:
         line = self.webhooks.line()
         if schedule is not None:
-            line = Line(line.name, line.sql, schedule, line.at_once, line.deliver, line.claim_args)
-        return [Outbox(self.database, no_mail).line(), line]
+            line = replace(line, schedule=schedule)
+        return [*Outbox(self.database, no_mail).lines(), line]
 
     async def deliveries(self, count: int) -> list[Row]:
         return await settled(self.database, count, "webhook_deliveries")
@@ -204,8 +204,8 @@ async def test_an_address_that_has_become_forbidden_is_not_reached(desk: Desk, h
     async with Webhooks(desk.database, strict, clock) as webhooks:
         line = webhooks.line()
         lines = [
-            Outbox(desk.database, no_mail).line(),
-            Line(line.name, line.sql, Schedule(0.05, 1, 0.05, 2), 8, line.deliver, line.claim_args),
+            *Outbox(desk.database, no_mail).lines(),
+            replace(line, schedule=Schedule(0.05, 1, 0.05, 2), at_once=8),
         ]
         async with couriers(desk.database, lines):
             (row,) = await desk.deliveries(1)

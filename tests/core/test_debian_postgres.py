@@ -114,6 +114,7 @@ def load_by_psql(debian: Debian, database: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.rule("podcast-150")
 async def test_psql_loads_it_as_a_plain_owner_and_every_table_takes_a_row(debian: Debian, empty: str) -> None:
     load_by_psql(debian, empty)
     admin = await dedicated(debian.url(empty))

@@ -99,13 +99,14 @@ async def test_limits_of_time_hold_for_each_transaction_and_leave_nothing_behind
 async def _bare_settings(database: Database) -> str:
     connection = await database._opening.open()
     try:
-        row = await connection.fetchval(
-            """SELECT concat_ws('|', current_setting('statement_timeout'), current_setting('lock_timeout'),
-               current_setting('app.tenant_id', true), current_setting('app.user_id', true),
-               coalesce(current_setting('app.role', true), ''))"""
-        )
         # Never set on this one, or set back: PostgreSQL tells the two apart, policies do not.
-        return str(row) if str(row).count("|") == 4 else "0|0|||"
+        return str(
+            await connection.fetchval(
+                """SELECT concat_ws('|', current_setting('statement_timeout'), current_setting('lock_timeout'),
+                   coalesce(current_setting('app.tenant_id', true), ''), coalesce(current_setting('app.user_id', true), ''),
+                   coalesce(current_setting('app.role', true), ''))"""
+            )
+        )
     finally:
         connection.terminate()
 

@@ -177,6 +177,19 @@ async def test_every_table_has_a_key_that_nobody_counts_up(owner: Connection[Row
     assert [row[0] for row in ids] == []
 
 
+@pytest.mark.rule("edupeak-312")
+async def test_json_is_held_as_jsonb(owner: Connection[Row]) -> None:
+    """In every column: one of them looks into a value without reading all of it again."""
+    kinds = await owner.fetch(
+        """SELECT data_type, count(*) FILTER (WHERE table_name !~ $1) AS columns FROM information_schema.columns
+           WHERE table_schema = 'public' AND data_type IN ('json', 'jsonb') GROUP BY 1""",
+        OTHERS,
+    )
+    found = {row["data_type"]: row["columns"] for row in kinds}
+    assert found.pop("jsonb") > 30
+    assert not any(found.values())
+
+
 @pytest.mark.rule("edupeak-298")
 @pytest.mark.rule("infocus-002")
 @pytest.mark.rule("infocus-003")

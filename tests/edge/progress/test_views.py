@@ -136,6 +136,7 @@ async def partitions(cast: Cast) -> list[str]:
 
 
 @pytest.mark.rule("streaming-114")
+@pytest.mark.rule("edupeak-318")
 async def test_partitions_are_made_ahead_and_old_ones_set_aside_with_their_rows(database: Database, cast: Cast) -> None:
     now = datetime.now(UTC)
     coming = [

@@ -18,6 +18,7 @@ from hypothesis import settings
 
 from core.database import Database, dedicated
 from core.objects import ObjectStore
+from core.opening import LIMITS_MS
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
@@ -152,6 +153,13 @@ async def database(database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
     monkeypatch.setattr("core.opening.CONNECT_TIMEOUT_S", 60.0)
     monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
+    monkeypatch.setattr("core.opening.CONNECT_TIMEOUT_S", 60)
+    for limit, ms in (
+        ("statement_timeout", 60_000),
+        ("lock_timeout", 30_000),
+        ("idle_in_transaction_session_timeout", 60_000),
+    ):
+        monkeypatch.setitem(LIMITS_MS, limit, ms)
     pool = await Database.connect(database_urls.app_url, name="test", max_size=8)
     yield pool
     await pool.close()

@@ -80,6 +80,8 @@ async def test_connections_really_are_shared(database: Database) -> None:
 async def test_limits_of_time_hold_for_each_transaction_and_leave_nothing_behind(
     database: Database, database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for limit, ms in (("statement_timeout", 5_000), ("lock_timeout", 2_000)):
+        monkeypatch.setitem(opening.LIMITS_MS, limit, ms)
     shown = "SELECT current_setting('statement_timeout') || current_setting('lock_timeout')"
     async with database.transaction(service()) as tx:
         assert await tx.connection.fetchval(shown) == "5s2s"

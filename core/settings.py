@@ -79,11 +79,15 @@ class Settings:
     complete_tail_s: int
     short_play_s: int
     views_keep_months: int
+    errors_keep_days: int
+    """0: for ever."""
     """0: for ever."""
     smtp_url: str | None
     """None: mail is written to files."""
     mail_from: str
     site_url: str
+    site_is_named: bool
+    """The site's address was given, and not made from the address that is listened on."""
     """Where people reach this installation: what links in mail begin with."""
     webhook_http: bool
     """Whether a webhook may be plain http."""
@@ -164,9 +168,11 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         complete_tail_s=_count(env, "PENSTOCK_COMPLETE_TAIL_S", default=30, most=600, least=0),
         short_play_s=_count(env, "PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=_count(env, "PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
+        errors_keep_days=_count(env, "PENSTOCK_ERRORS_KEEP_DAYS", default=90, most=36_500, least=0),
         smtp_url=_smtp(env),
         mail_from=_mail_from(env),
         site_url=_site(env, host, port),
+        site_is_named=bool(env.get("PENSTOCK_SITE_URL", "").strip()),
         webhook_http=_choice(env, "PENSTOCK_WEBHOOK_HTTP", ("off", "on")) == "on",
         webhook_networks=_networks(env, "PENSTOCK_WEBHOOK_NETWORKS"),
         providers=_providers(env),

@@ -115,7 +115,12 @@ async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     database = await Database.connect(settings.database_url, name="drain", max_size=min(lanes, 7) + 1)
     redis = connect(settings.redis_url, blocking=True, max_connections=256 + 16)
     worker = Drain(
-        database, redis, partitions=lanes, rules=rules_from(settings), keep_months=settings.views_keep_months
+        database,
+        redis,
+        partitions=lanes,
+        rules=rules_from(settings),
+        keep_months=settings.views_keep_months,
+        errors_keep_days=settings.errors_keep_days,
     )
     # A batch is tens of thousands of objects that live for a moment and are no cycles. Looking through them took a fifth of the
     # drain's time as Python has it, a tenth with COLLECT_AFTER_OBJECTS.

@@ -41,6 +41,7 @@ from edge.api.passwords import Passwords
 from edge.api.payments import WebhookFace, outside
 from edge.api.pictures import PictureFace
 from edge.api.play import PlayFace
+from edge.api.presence import Presence
 from edge.api.proxies import behind
 from edge.api.rates import Rates
 from edge.api.rpc import RpcFace
@@ -105,6 +106,7 @@ class Edge:
     passwords: Passwords
     learned: Learned
     health: HealthFace
+    presence: Presence
     hot: HotReads
     faces: list[list[web.RouteDef]]
     stripe: StripeGateway | None = None
@@ -149,6 +151,7 @@ class Edge:
         self._spawn(self.database.listen(CHANNEL, self._heard, self._gap, self.stopping))
         self._spawn(self.pulse.run())
         self._spawn(self.callers.api_keys.uses.run())
+        self._spawn(self.presence.run())
         self._spawn(self.shedding.watch())
         self._spawn(self._sweep())
         self._spawn(self._refuse_unfit())
@@ -241,7 +244,8 @@ async def open_edge(settings: Settings) -> Edge:
     grants = Grants(ring)
     access_keys = AccessKeys(ring)
     tenants = Tenants(database)
-    gate = Gate(access_keys, DatabaseSessions(database), tenants=tenants)
+    presence = Presence(database)
+    gate = Gate(access_keys, DatabaseSessions(database), tenants=tenants, seen=presence.note)
     rates = Rates(
         {"user": settings.rate_per_user, "key": settings.rate_per_key, "address": settings.rate_per_address},
         redis,
@@ -297,6 +301,7 @@ async def open_edge(settings: Settings) -> Edge:
                 passwords=passwords,
                 throttle=Throttle(redis, breaker),
                 providers=Providers(settings.providers),
+                site_url=settings.site_url if settings.site_is_named else None,
             )
         ),
         UnsubscribeFace(database, ring).routes(),
@@ -325,6 +330,7 @@ async def open_edge(settings: Settings) -> Edge:
         passwords,
         learned,
         health,
+        presence,
         rest_face.hot,
         faces,
         stripe,

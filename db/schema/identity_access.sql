@@ -73,8 +73,9 @@ CREATE TABLE online_sessions (
     created_at       timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX online_sessions_last_activity_at_idx ON online_sessions (last_activity_at);
-COMMENT ON TABLE online_sessions IS 'Who is there now; old rows are swept.';
-SELECT admit('online_sessions', 'user_id = @user OR @service');
+COMMENT ON TABLE online_sessions IS 'Who is there now: signed-in people by their last request, to the minute. Rows a day old are swept.';
+COMMENT ON COLUMN online_sessions.session_id IS 'The id of the session it came by.';
+SELECT admit('online_sessions', 'user_id = @user OR @service OR (@staff AND EXISTS (SELECT FROM users u WHERE u.id = online_sessions.user_id))', '@service');
 
 CREATE TABLE email_preferences (
     user_id          uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE,

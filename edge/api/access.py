@@ -104,12 +104,14 @@ class Gate:
         tenants: Tenants | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
+        seen: Callable[[UUID], None] = lambda _: None,
     ) -> None:
         self._keys = access_keys
         self._sessions = sessions
         self._tenants = tenants
         self._clock = clock
         self._monotonic = monotonic
+        self._seen = seen
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._sessions_of: dict[UUID, set[UUID]] = {}
         self._reading: dict[UUID, _Reading] = {}
@@ -229,6 +231,7 @@ class Gate:
             if self._tenants is not None and platform_role not in STAFF_ROLES:
                 tenant_role = await self._tenants.role(tenant_id, access.user_id)
         role = role_in(tenant_id, platform_role, tenant_role)
+        self._seen(access.session_id)
         return SignedIn(Viewer(tenant_id, access.user_id, role), access.user_id, access.session_id, access)
 
     async def _look_up(self, session_id: UUID, user_id: UUID) -> _Known | None:

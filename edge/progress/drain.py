@@ -254,12 +254,13 @@ class Drain:
         partitions: int = 1,
         rules: Rules = DEFAULT_RULES,
         keep_months: int = 0,
+        errors_keep_days: int = 0,
     ) -> None:
         self._database = database
         self._redis = redis
         self._partitions = partitions
         self._rules = rules
-        self._keeper = Keeper(database, keep_months)
+        self._keeper = Keeper(database, keep_months, errors_keep_days)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = asyncio.Event()
         self._turns = Turns()

@@ -191,6 +191,15 @@ SELECT pg_try_advisory_xact_lock(hashtext('penstock progress keeper'));
 DELETE FROM beat_ledger WHERE event_id IN
     (SELECT event_id FROM beat_ledger WHERE seen_at < now() - interval '8 days' LIMIT $1::bigint);
 
+-- name: errors_forget_old none
+-- Drops some failures written down more than $1 days ago, of the present tenant and of none. $2 how many at most.
+DELETE FROM error_logs WHERE id IN
+    (SELECT id FROM error_logs WHERE created_at < now() - make_interval(days => $1::integer) ORDER BY created_at LIMIT $2::bigint);
+
+-- name: presence_forget_old none
+-- Drops who has not been seen for a day.
+DELETE FROM online_sessions WHERE last_activity_at < now() - interval '1 day';
+
 -- name: views_settle none
 -- Brings views up to date whose session fell silent before it could say that it stops.
 UPDATE content_views AS v SET watch_duration = s.watched_ms / 1000

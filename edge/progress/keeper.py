@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
+from uuid import UUID
 
 import structlog
 
@@ -29,9 +30,10 @@ PARTITION_ROUNDS = 500
 class Keeper:
     """Runs in every drain; a lock lets one of them work at a time."""
 
-    def __init__(self, database: Database, keep_months: int) -> None:
+    def __init__(self, database: Database, keep_months: int, errors_keep_days: int = 0) -> None:
         self._database = database
         self._keep_months = keep_months
+        self._errors_keep_days = errors_keep_days
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; soon again when PostgreSQL was away."""
@@ -54,6 +56,7 @@ class Keeper:
                 return False
             await tx.value(SQL["views_partitions_ensure"])
             await tx.run(SQL["views_settle"])
+            await tx.run(SQL["presence_forget_old"])
         for _ in range(FORGET_ROUNDS):
             async with self._database.transaction(viewer) as tx:
                 if await tx.run(SQL["ledger_forget_old"], FORGET_ROWS) < FORGET_ROWS:
@@ -77,6 +80,12 @@ class Keeper:
                 break
             log.info("partitions_kept", pieces=[f"{piece['partition']}: {piece['done']}" for piece in pieces])
 
+    async def _forget_errors(self, tenant_id: UUID) -> None:
+        for _ in range(FORGET_ROUNDS if self._errors_keep_days else 0):
+            async with self._database.transaction(service(tenant_id)) as tx:
+                if await tx.run(SQL["errors_forget_old"], self._errors_keep_days, FORGET_ROWS) < FORGET_ROWS:
+                    break
+
     async def _refresh(self) -> None:
         """What time ends in a shop and in courses, and the aggregates whose turn it is, in every tenant.
 
@@ -91,6 +100,7 @@ class Keeper:
                 runs = await tx.many(SQL["aggregates_refresh"])
             async with self._database.transaction(service(tenant["id"])) as tx:
                 chores = await tx.many(SQL["courses_keep"])
+            await self._forget_errors(tenant["id"])
             if chores:
                 log.info("courses_kept", tenant=str(tenant["id"]), **{row["chore"]: row["done"] for row in chores})
             for run in runs:

@@ -7,6 +7,7 @@ hash, or told which one was verified. What must outlast a refusal (a reuse detec
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -233,6 +234,11 @@ async def record_failure(tx: Tx, user_id: UUID, now: datetime, origin: Origin = 
 async def remember_refusal(tx: Tx, user_id: UUID, why: str, origin: Origin, now: datetime) -> None:
     """Remembers a try to come in that was refused for another reason than its password."""
     await tx.run(_SQL["login_remember"], user_id, origin.address, origin.user_agent, why, now)
+
+
+async def note_presence(tx: Tx, session_ids: Sequence[UUID]) -> None:
+    """Says that these sessions are in use now. Those that are gone are passed over."""
+    await tx.run(_SQL["presence_note_many"], session_ids)
 
 
 async def rotate_refresh_token(tx: Tx, token: str, now: datetime) -> Opened | Refusal:

@@ -53,9 +53,20 @@ RETURNING locked_until;
 UPDATE users SET last_login = $2, login_attempts = 0, locked_until = NULL WHERE id = $1;
 
 -- name: login_remember none
--- A try to come in; without a reason it succeeded.
-INSERT INTO login_history (user_id, ip_address, user_agent, success, failure_reason, created_at)
-VALUES ($1, $2, $3, $4::text IS NULL, $4, $5);
+-- A try to come in; without a reason it succeeded, and is a visit to each course that the person takes here, too.
+INSERT INTO login_history (user_id, enrollment_id, ip_address, user_agent, success, failure_reason, created_at)
+SELECT $1::uuid, came.enrollment_id, $2::inet, $3::text, $4::text IS NULL, $4, $5::timestamptz
+FROM (SELECT NULL::uuid AS enrollment_id
+      UNION ALL SELECT id FROM enrollments WHERE user_id = $1::uuid AND status = 'active' AND $4::text IS NULL) AS came;
+
+-- name: presence_note_many none
+-- Says that these sessions are in use, each at most once a minute; somebody who acts in a person's name is not that person. $1 sessions.
+INSERT INTO online_sessions AS o (user_id, session_id, ip_address, user_agent, last_activity_at)
+SELECT s.user_id, s.id::text, s.ip_address, s.user_agent, now()
+FROM sessions AS s WHERE s.id = ANY ($1::uuid[]) AND s.impersonated_by IS NULL AND s.expires_at > now()
+ORDER BY s.id
+ON CONFLICT (session_id) DO UPDATE SET last_activity_at = EXCLUDED.last_activity_at
+WHERE o.last_activity_at <= EXCLUDED.last_activity_at - interval '1 minute';
 
 -- name: password_add none
 -- A password for somebody who came in without one so far.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -10,10 +11,12 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from core.database import Database, DatabaseDown
 from core.errors import ENCODE_FAILED, NOT_FOUND, TIMEOUT, Refusal
+from core.ids import DEFAULT_TENANT
 from core.viewer import service
 from edge.api.access import AccessKeys
 from edge.api.error_log import MOST_WAITING, ErrorLog, failure_of
 from edge.app import open_edge
+from edge.progress.keeper import Keeper
 from edge.settings import Settings
 from tests.edge.api.conftest import RING, House
 from tests.waiting import until
@@ -120,3 +123,33 @@ async def test_a_storm_of_failures_is_bounded(database: Database) -> None:
     with pytest.raises(RuntimeError):
         await layer(Request(), fails)
     assert errors._waiting.qsize() == MOST_WAITING
+
+
+async def test_failures_are_forgotten_after_so_many_days_in_every_tenant_and_never_when_none_are_said(
+    database: Database,
+) -> None:
+    other = uuid4()
+    async with database.transaction(service()) as tx:
+        await tx.connection.execute("INSERT INTO tenants (id, slug) VALUES ($1, 'next-door')", other)
+    old_and_new = (
+        "INSERT INTO error_logs (tenant_id, error_type, message, created_at)"
+        " SELECT {}, 'E', days::text, now() - days * interval '1 day' FROM unnest(ARRAY[89, 91]) AS days"
+    )
+    for tenant, column in ((DEFAULT_TENANT, "app_tenant_id()"), (other, "app_tenant_id()"), (DEFAULT_TENANT, "NULL")):
+        async with database.transaction(service(tenant)) as tx:
+            await tx.connection.execute(old_and_new.format(column))
+
+    async def left() -> list[str]:
+        found = []
+        for tenant in (DEFAULT_TENANT, other):
+            async with database.transaction(service(tenant)) as tx:
+                found += await tx.connection.fetch(
+                    "SELECT message FROM error_logs WHERE tenant_id = app_tenant_id() OR app_tenant_id() = $1",
+                    DEFAULT_TENANT,
+                )
+        return sorted(row["message"] for row in found)
+
+    assert await Keeper(database, 0, errors_keep_days=0).keep()
+    assert await left() == ["89"] * 3 + ["91"] * 3
+    assert await Keeper(database, 0, errors_keep_days=90).keep()
+    assert await left() == ["89"] * 3

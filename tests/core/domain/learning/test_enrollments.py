@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 
+from core.domain import identity
 from core.errors import Refusal
+from core.viewer import service
 from edge.progress.keeper import Keeper
 from tests.core.domain.learning.conftest import School
 from tests.core.rows import Rows
@@ -139,3 +142,26 @@ async def test_the_keeper_sees_to_the_courses_of_every_tenant(school: School) ->
         assert made["tenant_id"] == tenant
     assert await Keeper(school.database, keep_months=0).keep()
     assert await school.column("SELECT status::text FROM enrollments") == ["expired", "expired"]
+
+
+@pytest.mark.rule("edupeak-281")
+async def test_a_sign_in_is_a_visit_to_each_course_that_the_student_takes(school: School) -> None:
+    taken, left, never = [(await school.course())[0]["id"] for _ in range(3)]
+    for course in (taken, left):
+        await school.do(school.student, "enroll_in_course", course_id=course)
+    await school.do(school.student, "drop_course", course_id=left)
+    assert school.student.user_id is not None
+    origin = identity.Origin(ip_address("203.0.113.7"), "Firefox on Linux")
+    async with school.database.transaction(service()) as tx:
+        await identity.open_session(tx, school.student.user_id, proof=None, origin=origin, now=NOW)
+        await identity.record_failure(tx, school.student.user_id, NOW, origin)
+    async with school.database.transaction(service()) as tx:
+        rows = await tx.connection.fetch(
+            """SELECT e.course_id, h.success, host(h.ip_address) AS address, h.user_agent
+               FROM login_history AS h LEFT JOIN enrollments AS e ON e.id = h.enrollment_id
+               WHERE h.user_id = $1 ORDER BY h.success DESC, e.course_id NULLS FIRST""",
+            school.student.user_id,
+        )
+    seen = ("203.0.113.7", "Firefox on Linux")
+    assert [tuple(row) for row in rows] == [(None, True, *seen), (taken, True, *seen), (None, False, *seen)]
+    assert never not in {row["course_id"] for row in rows}

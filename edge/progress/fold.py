@@ -105,12 +105,14 @@ def is_complete(position_ms: int, duration_ms: int, event: str, rules: Rules = D
 
 
 class Batch(Generic[B]):
-    """Beats and what they come to. `add` some, then `fold` them; until then there are no sessions and positions."""
+    """Beats and what they come to. `add` some, then `fold` them; until then there are only the beats."""
 
     def __init__(self, rules: Rules = DEFAULT_RULES) -> None:
         self.rules = rules
         self.beats: list[B] = []
         self._groups: dict[SessionKey, list[B]] = {}
+        self.ids: list[Id] = []
+        """Of the beats, each once and in one order for everybody: two drains with the same beats do not block each other."""
         self.sessions: dict[SessionKey, Played[B]] = {}
         """What was played by session, guests too."""
         self.positions: dict[PointKey, Position[B]] = {}
@@ -146,6 +148,7 @@ class Batch(Generic[B]):
             if not number % STEP:
                 yield
         self._groups.clear()
+        self.ids = sorted({beat.event_id for beat in self.beats})
 
     def _move(self, key: PointKey, session: Played[B]) -> None:
         held = self.positions.get(key)

@@ -34,15 +34,11 @@ class Ledger:
 
     async def take(self, tx: Tx, batch: Batch[B]) -> Batch[B]:
         """What of `batch` nobody has taken before, now taken: nearly always all of it. One that is there twice: the first counts."""
-        beats = batch.beats
-        if len({beat.event_id for beat in beats}) < len(beats):
-            beats = list({beat.event_id: beat for beat in reversed(beats)}.values())
-        # In one order, so that two drains with the same beats do not block each other, and neighbours in the index together.
-        ids = sorted([beat.event_id for beat in beats])
-        old = () if await self._boldly(tx, ids) else await self._carefully(tx, ids)
-        if len(beats) == len(batch.beats) and not old:
+        old = () if await self._boldly(tx, batch.ids) else await self._carefully(tx, batch.ids)
+        if len(batch.ids) == len(batch.beats) and not old:
             return batch
-        return Batch.of((beat for beat in beats if str(beat.event_id) not in old), batch.rules)
+        first = {beat.event_id: beat for beat in reversed(batch.beats)}
+        return Batch.of((beat for event_id, beat in first.items() if str(event_id) not in old), batch.rules)
 
     async def _boldly(self, tx: Tx, ids: Sequence[Id]) -> bool:
         """Notes these, each once and in order, unless one of them is there already or that is likely."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -82,7 +81,6 @@ log = structlog.get_logger(__name__)
 VERSION = "0.1.0"
 CHANNEL = "penstock_changed"
 POOL_SIZE = 8
-SWEEP_S = 3600
 
 
 @dataclass(slots=True)
@@ -153,7 +151,7 @@ class Edge:
         self._spawn(self.callers.api_keys.uses.run())
         self._spawn(self.presence.run())
         self._spawn(self.shedding.watch())
-        self._spawn(self._sweep())
+        self._spawn(self.partials.keep())
         self._spawn(self._refuse_unfit())
         self._spawn(self.error_log.run())
 
@@ -201,23 +199,14 @@ class Edge:
         self.sessions.all_suspect()
         self._spawn(self.entitlements.forget(None, None))
 
-    async def _sweep(self) -> None:
-        while True:
-            swept = await asyncio.to_thread(self.partials.sweep, time.time())
-            if swept:
-                log.info("uploads_expired", count=swept)
-            await asyncio.sleep(SWEEP_S)
-
     async def _refuse_unfit(self) -> None:
         """A login that no policy binds, or that hears of no change, must not serve anybody."""
         while not self.stopping.is_set():
             with suppress(DatabaseDown):
-                unfit = await self.database.unfit()
-                if unfit is None:
-                    return
-                log.error(unfit[0], mend=unfit[1])
-                self.health.draining.set()
-                self.leaving.begun.set()
+                if unfit := await self.database.unfit():
+                    log.error(unfit[0], mend=unfit[1])
+                    self.health.draining.set()
+                    self.leaving.begun.set()
                 return
             await asyncio.sleep(1)
 

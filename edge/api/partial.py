@@ -6,6 +6,7 @@ apart, across processes too; it goes when its holder dies.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -19,12 +20,16 @@ from uuid import UUID
 
 import aiofiles
 import msgspec
+import structlog
 
 from core.domain.media_encoding import AS_SET, Encoding
 from core.errors import BAD_FIELD, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
 from edge.api.tus import CHECKSUMS, Checksum
 
+log = structlog.get_logger(__name__)
+
 LIFE_S = 24 * 3600
+SWEEP_S = 3600
 SPARE_BYTES = 512 * 1024**2
 
 
@@ -147,6 +152,13 @@ class Partials:
         """Forgets the upload and its bytes."""
         for path in (self._note(upload_id), self._part(upload_id)):
             path.unlink(missing_ok=True)
+
+    async def keep(self) -> None:
+        """For ever: removes what has expired, every hour."""
+        while True:
+            if swept := await asyncio.to_thread(self.sweep, time.time()):
+                log.info("uploads_expired", count=swept)
+            await asyncio.sleep(SWEEP_S)
 
     def sweep(self, now: float) -> int:
         """Removes what has expired; how many."""

@@ -62,10 +62,13 @@ class Opening:
             self.is_pooled = await is_made_up(connection)
         except _NAMES_ARE_SHARED:
             self.is_pooled = True
-        finally:
-            if self.is_pooled is not False:
-                connection.terminate()
-        return None if self.is_pooled else connection
+        except BaseException:
+            connection.terminate()
+            raise
+        if self.is_pooled:
+            connection.terminate()
+            return None
+        return connection
 
     async def _connect(self, *, is_pooled: bool) -> Connection[Row]:
         # These two settings a pooler keeps apart for each client; names of statements it does not.

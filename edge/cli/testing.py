@@ -50,7 +50,7 @@ def pytest_arguments(args: Sequence[str], *, long: bool, cores: int) -> list[str
         # Tests of one installation wait for it: with a process for each of two cores these were idle four tenths of the time.
         # Campaigns load the machine by themselves. The tests at the end are the long ones, so whoever is done takes over from
         # whoever is not.
-        ours += ["-n", str(max(2, cores) if long else cores + 2), "--dist", "worksteal"]
+        ours += ["-n", str(max(2, cores) if long else cores + 1), "--dist", "worksteal"]
     if not long and not any(arg == "-m" or arg.startswith("-m=") for arg in args):
         ours += ["-m", "not long"]
     return [*ours, *args]

@@ -208,10 +208,14 @@ async def test_ffmpeg_decodes_every_codec_over_the_net(
 async def test_gstreamer_plays_each_codec(house: House, generation: Generation, tmp_path: Path, name: str) -> None:
     await put(house, generation.folder)
     url = (await manifest_url(house)).replace("master.m3u8", f"video/{name}/playlist.m3u8")
-    code, out, err = await run(
-        "gst-launch-1.0", "-e", "playbin3", f"uri={url}", "video-sink=fakevideosink sync=false",
-        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "GST_DEBUG_NO_COLOR": "1"},
-    )  # fmt: skip
+    # It gives up after three answers that were late, and the edge shares the machine with the rest of the suite.
+    for _ in range(3):
+        code, out, err = await run(
+            "gst-launch-1.0", "-e", "playbin3", f"uri={url}", "video-sink=fakevideosink sync=false",
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "GST_DEBUG_NO_COLOR": "1"},
+        )  # fmt: skip
+        if "Couldn't download fragments" not in err:
+            break
     assert code == 0, err[-2000:]
     assert "Got EOS from element" in out
     assert "ERROR" not in err + out

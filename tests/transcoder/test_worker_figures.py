@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.database import Database
-from core.domain import media, media_tasks
+from core.domain import media_commands, media_tasks
 from core.domain.media_settings import read_worker_settings
 from core.domain.media_tasks import Waiting
 from core.ids import DEFAULT_TENANT
@@ -166,7 +166,9 @@ async def test_what_waits_is_told_by_its_jobs_priority(
     async with database.transaction(service()) as tx:
         await tx.connection.execute("UPDATE transcode_jobs SET priority = 3 WHERE id = $1", made.job_id)
         assert [(one.priority, one.count) for one in await media_tasks.waiting(tx)] == [("high", 1)]
-        await media.do_cancel_encoding(media.CancelEncoding(made.job_id), tx, datetime.now(UTC))
+        await media_commands.do_cancel_encoding(
+            tx, service(), media_commands.CancelEncoding(made.job_id), datetime.now(UTC)
+        )
         assert await media_tasks.waiting(tx) == []
 
 

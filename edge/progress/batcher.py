@@ -22,7 +22,7 @@ MAX_PENDING = 20_000
 MAX_BATCH = 1_000
 RETRY_AFTER_S = 2
 MOST_UNDER_WAY = 3
-LARGE_BATCH = 128
+LARGE_BATCH = 96
 """So many beats do not wait for the batches under way. A batch costs the edge 0.2 ms and more: with 64 a post took a sixth more."""
 
 Store = Callable[[Sequence[Beat]], Awaitable[None]]

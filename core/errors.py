@@ -194,6 +194,8 @@ TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
 BAD_UNSUBSCRIBE_LINK = Code(
     "PS910", 400, "That is no link of ours to turn off mail.", "Open it as it stands, or change email_preferences."
 )
+TMDB_OTHER_KIND = Code("PS911", 409, "That number of The Movie Database is held as the other kind: film or series.")
+COURSE_UNPRICED = Code("PS912", 409, "A course that is sold needs a price.", "Set its price, or make it free.")
 # PS92x room. Not 409 nor 507 for the quota: clients of tus send again after those, and a quota does not go away by waiting.
 STORAGE_QUOTA = Code(
     "PS920", 413, "The workspace may not hold that many bytes.", "Delete something; the operator sets its quota."

@@ -20,9 +20,11 @@ RULE_MEANINGS: Mapping[str, Code] = {
     "enrollments__course_has_room": errors.COURSE_FULL,
     "enrollments__paid_course_is_paid": errors.PAYMENT_NEEDED,
     "refunds__within_payment": errors.REFUND_TOO_LARGE,
+    "direct_purchases__not_owned_already": errors.ALREADY_OWNED,
     "certificates__course_completed": errors.COURSE_UNFINISHED,
     "attempts__within_limit": errors.NO_ATTEMPTS_LEFT,
     "support_call_requests__call_is_active": errors.CALL_OVER,
+    "courses__sold_has_price": errors.COURSE_UNPRICED,
     "courses__published_has_chapters": errors.NOTHING_TO_PUBLISH,
     "chapters__published_has_lessons": errors.NOTHING_TO_PUBLISH,
 }

@@ -20,6 +20,7 @@
 \ir schema/learning_courses.sql
 \ir schema/commerce_plans.sql
 \ir schema/commerce.sql
+\ir schema/commerce_direct.sql
 \ir schema/commerce_payments.sql
 \ir schema/commerce_partners.sql
 \ir schema/playback.sql

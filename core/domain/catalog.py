@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
+from core.domain import catalog_tmdb as tmdb
 from core.domain.commands import emit
 from core.domain.context import ANYONE, EVERY_VERB, Command, Context, Handler, Moment, Table
 from core.domain.pricing import check_amount, check_period
@@ -35,6 +36,14 @@ _CATEGORY = frozenset({"parent_id", "title", "description", "slug", "icon_url"})
 _GENRE = frozenset({"title", "description", "slug"})
 _PLAYLIST = frozenset({"title", "description", "thumbnail_image_id", "is_series"})
 _EPISODE = frozenset({"episode_order", "season_number", "episode_number", "title"})
+_MEDIA_ITEM = frozenset(
+    {
+        *("content_id", "title", "description", "poster_path", "backdrop_path", "release_date"),
+        *("rating", "imdb_id", "runtime_minutes", "genres", "creators"),
+    }
+)
+_PROVIDER = frozenset({"provider", "url", "regions"})
+_RATING = frozenset({"score", "out_of", "votes", "url"})
 _ID = frozenset({"id"})
 TABLES = (
     Table(
@@ -79,6 +88,15 @@ TABLES = (
         updatable=frozenset({"effective_to"}),
         hidden=frozenset({"tenant_id"}),
     ),
+    Table(
+        "media_items",
+        EVERY_VERB,
+        insertable=_MEDIA_ITEM | {"id", "tmdb_id", "tmdb_type"},
+        updatable=_MEDIA_ITEM,
+        hidden=frozenset({"search"}),
+    ),
+    Table("streaming_providers", EVERY_VERB, insertable=_PROVIDER | {"id", "media_item_id"}, updatable=_PROVIDER),
+    Table("media_item_ratings", EVERY_VERB, insertable=_RATING | {"id", "media_item_id", "source"}, updatable=_RATING),
 )
 
 # STATES
@@ -183,6 +201,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "unpublish_content": Command(UnpublishContent, ContentShown),
         "add_content_price": Command(AddContentPrice, PriceSet),
         "add_playlist_price": Command(AddPlaylistPrice, PriceSet),
+        "sync_media_items": Command(tmdb.SyncMediaItems, tmdb.MediaItemsSynced),
         "content_offer": Command(ContentOffer, Offer, ANYONE, is_read=True),
         "playlist_offer": Command(PlaylistOffer, Offer, ANYONE, is_read=True),
     }
@@ -304,6 +323,7 @@ HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(
         UnpublishContent: do_unpublish_content,
         AddContentPrice: do_add_content_price,
         AddPlaylistPrice: do_add_playlist_price,
+        tmdb.SyncMediaItems: tmdb.do_sync_media_items,
         ContentOffer: do_content_offer,
         PlaylistOffer: do_playlist_offer,
     }

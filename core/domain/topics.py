@@ -58,6 +58,8 @@ TOPICS: Mapping[str, tuple[Kind, ...]] = MappingProxyType(
         "payment.unmatched": ("webhooks",),
         "payout.moved": ("webhooks",),
         "playlist.priced": ("webhooks",),
+        "purchase.recorded": ("webhooks",),
+        "purchase.refunded": ("webhooks",),
         "referral.converted": ("webhooks",),
         "refund.failed": ("webhooks",),
         "subscription.cancelled": ("webhooks",),

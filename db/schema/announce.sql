@@ -14,7 +14,7 @@ END $$;
 
 CREATE FUNCTION announce_library() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM announce_rows('user_library', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', user_id, 'c', content_id)) FROM changed), '[]'));
+    PERFORM announce_rows(TG_TABLE_NAME, coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('u', user_id, 'c', content_id)) FROM changed), '[]'));
     RETURN NULL;
 END $$;
 CREATE TRIGGER user_library_announce_insert AFTER INSERT ON user_library REFERENCING NEW TABLE AS changed
@@ -22,6 +22,12 @@ CREATE TRIGGER user_library_announce_insert AFTER INSERT ON user_library REFEREN
 CREATE TRIGGER user_library_announce_update AFTER UPDATE ON user_library REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
 CREATE TRIGGER user_library_announce_delete AFTER DELETE ON user_library REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+CREATE TRIGGER direct_purchases_announce_insert AFTER INSERT ON direct_purchases REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+CREATE TRIGGER direct_purchases_announce_update AFTER UPDATE ON direct_purchases REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
+CREATE TRIGGER direct_purchases_announce_delete AFTER DELETE ON direct_purchases REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION announce_library();
 
 CREATE FUNCTION announce_contents() RETURNS trigger LANGUAGE plpgsql AS $$

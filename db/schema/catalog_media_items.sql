@@ -14,6 +14,8 @@ CREATE TABLE media_items (
     backdrop_path text,
     release_date  date,
     rating        numeric(4, 2) CONSTRAINT media_items__rating_in_range CHECK (rating BETWEEN 0 AND 10),
+    imdb_id       text CONSTRAINT media_items__imdb_id_plain CHECK (imdb_id ~ '^tt[0-9]{1,12}$'),
+    runtime_minutes integer CONSTRAINT media_items__runtime_positive CHECK (runtime_minutes > 0),
     genres        text[] NOT NULL DEFAULT '{}',
     creators      text[] NOT NULL DEFAULT '{}',
     created_at    timestamptz NOT NULL DEFAULT now(),
@@ -23,6 +25,8 @@ CREATE TABLE media_items (
     CONSTRAINT media_items__tmdb_unique UNIQUE (tenant_id, tmdb_id)
 );
 CREATE INDEX media_items_search_idx ON media_items USING gin (search);
+COMMENT ON COLUMN media_items.rating IS 'What TMDB says, of 10; what others say is in media_item_ratings.';
+COMMENT ON COLUMN media_items.runtime_minutes IS 'Of a series: of an episode.';
 COMMENT ON COLUMN media_items.content_id IS 'Set when the title is hosted here too.';
 SELECT admit('media_items', '@known', '@staff');
 
@@ -37,6 +41,23 @@ CREATE TABLE streaming_providers (
     CONSTRAINT streaming_providers__once UNIQUE (media_item_id, provider)
 );
 SELECT admit('streaming_providers', '@known', '@staff');
+
+CREATE TABLE media_item_ratings (
+    id            uuid PRIMARY KEY DEFAULT uuid7(),
+    tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    media_item_id uuid NOT NULL REFERENCES media_items ON DELETE CASCADE,
+    source        text NOT NULL CONSTRAINT media_item_ratings__source_plain CHECK (source ~ '^[a-z0-9]+([_-][a-z0-9]+)*$' AND length(source) <= 60),
+    score         numeric(6, 2) NOT NULL,
+    out_of        numeric(6, 2) NOT NULL DEFAULT 10 CONSTRAINT media_item_ratings__out_of_positive CHECK (out_of > 0),
+    votes         integer CONSTRAINT media_item_ratings__votes_not_negative CHECK (votes >= 0),
+    url           text CONSTRAINT media_item_ratings__url_web CHECK (url ~ '^https?://'),
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at    timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT media_item_ratings__once UNIQUE (media_item_id, source),
+    CONSTRAINT media_item_ratings__score_in_range CHECK (score BETWEEN 0 AND out_of)
+);
+COMMENT ON TABLE media_item_ratings IS 'What further sources say of a title (imdb, rotten_tomatoes, metacritic), each on its own scale.';
+SELECT admit('media_item_ratings', '@known', '@staff');
 
 CREATE TABLE transcripts (
     content_id       uuid PRIMARY KEY REFERENCES contents ON DELETE CASCADE,

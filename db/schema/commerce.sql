@@ -129,15 +129,6 @@ CREATE INDEX user_library_playlist_id_idx ON user_library (playlist_id);
 CREATE INDEX user_library_tenant_id_idx ON user_library (tenant_id);
 COMMENT ON COLUMN user_library.expires_at IS 'The end of a rental; null is for good.';
 
--- What each person owns with what it cost, as one list.
-CREATE VIEW content_purchases WITH (security_invoker = true) AS
-    SELECT l.id, l.tenant_id, l.content_id, l.user_id, l.acquired_at AS purchased_at, coalesce(i.price, 0) AS price, o.currency,
-           o.status::text AS status, l.order_id
-    FROM user_library l
-    JOIN orders o ON o.id = l.order_id
-    LEFT JOIN LATERAL (SELECT price FROM order_items WHERE order_id = o.id AND content_id = l.content_id ORDER BY price DESC LIMIT 1) AS i ON true;
-COMMENT ON VIEW content_purchases IS 'The price is 0 for a title that came with a playlist.';
-
 SELECT admit('carts', 'user_id = @user OR @service', 'user_id = @user OR @service');
 SELECT admit('cart_items', 'EXISTS (SELECT FROM carts c WHERE c.id = cart_id)', '@service');
 SELECT admit('orders', 'user_id = @user OR @staff');

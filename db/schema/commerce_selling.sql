@@ -25,10 +25,9 @@ COMMENT ON FUNCTION sale_offers(item_type, uuid, text, timestamptz) IS
 
 CREATE FUNCTION has_already(person uuid, kind item_type, thing uuid, at timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT CASE kind
-        WHEN 'CONTENT' THEN EXISTS (SELECT FROM user_library l WHERE l.user_id = person AND l.content_id = thing AND (l.expires_at IS NULL OR l.expires_at > at))
+        WHEN 'CONTENT' THEN owns_content(person, thing, at)
         WHEN 'PLAYLIST' THEN EXISTS (SELECT FROM playlist_episodes e WHERE e.playlist_id = thing) AND NOT EXISTS (
-            SELECT FROM playlist_episodes e WHERE e.playlist_id = thing AND NOT EXISTS (
-                SELECT FROM user_library l WHERE l.user_id = person AND l.content_id = e.content_id AND (l.expires_at IS NULL OR l.expires_at > at)))
+            SELECT FROM playlist_episodes e WHERE e.playlist_id = thing AND NOT owns_content(person, e.content_id, at))
         WHEN 'COURSE' THEN EXISTS (SELECT FROM enrollments e WHERE e.user_id = person AND e.course_id = thing AND e.status IN ('active', 'completed')
                                    AND (e.expiry_date IS NULL OR e.expiry_date > at))
         ELSE EXISTS (SELECT FROM subscriptions s WHERE s.user_id = person AND s.plan_id = thing AND s.status IN ('trialing', 'active', 'past_due')

@@ -40,6 +40,8 @@ LANGUAGE sql STABLE AS $$
     ), owned AS (
         SELECT l.expires_at FROM user_library l
         WHERE l.user_id = viewer AND l.content_id = wanted AND (l.expires_at IS NULL OR l.expires_at > at)
+        UNION ALL
+        SELECT NULL FROM direct_purchases d WHERE d.user_id = viewer AND d.content_id = wanted AND d.status = 'PAID'
     ), taught AS MATERIALIZED (
         SELECT a.* FROM course_access(viewer, wanted, at) AS a
     ), subscribed AS MATERIALIZED (
@@ -79,7 +81,7 @@ LANGUAGE sql STABLE AS $$
     CROSS JOIN LATERAL (
         SELECT r.reason IN ('staff', 'owner', 'free', 'library', 'enrolled', 'subscription', 'member') AS allowed, r.reason,
                CASE r.reason
-                   WHEN 'library' THEN (SELECT expires_at FROM owned)
+                   WHEN 'library' THEN (SELECT o.expires_at FROM owned o ORDER BY o.expires_at DESC NULLS FIRST LIMIT 1)
                    WHEN 'enrolled' THEN (SELECT t.until FROM taught t WHERE t.enrolled AND t.is_open AND NOT t.banned
                                          ORDER BY t.until DESC NULLS FIRST LIMIT 1)
                    WHEN 'subscription' THEN (SELECT p.current_period_end FROM plan p)

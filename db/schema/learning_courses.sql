@@ -51,6 +51,7 @@ CREATE TABLE courses (
     CONSTRAINT courses__has_picture CHECK (num_nonnulls(file_key, thumbnail_url) > 0),
     CONSTRAINT courses__discount_within_price CHECK (discount_price <= price),
     CONSTRAINT courses__free_costs_nothing CHECK (pricing_type <> 'free' OR price = 0),
+    CONSTRAINT courses__sold_has_price CHECK (pricing_type <> 'paid' OR status <> 'published' OR price > 0),
     CONSTRAINT courses__published_has_moment CHECK (status <> 'published' OR published_at IS NOT NULL),
     CONSTRAINT courses__deleted_is_hidden CHECK (deleted_at IS NULL OR status <> 'published')
 );
@@ -61,6 +62,7 @@ CREATE INDEX courses_category_featured_idx ON courses (category_id, is_featured)
 CREATE INDEX courses_published_idx ON courses (published_at) WHERE status = 'published';
 CREATE INDEX courses_search_idx ON courses USING gin (search);
 COMMENT ON COLUMN courses.price IS 'In whole units with four places; a price in cents is a hundredth of it, without loss.';
+COMMENT ON COLUMN courses.stripe_price_id IS 'What Stripe calls the price, where it is kept there too: a payment tells Stripe the amount itself.';
 COMMENT ON COLUMN courses.file_key IS 'Object key of the picture; or thumbnail_url, when it lies elsewhere.';
 COMMENT ON COLUMN courses.duration_minutes IS 'All of it: hours are duration_minutes / 60.';
 COMMENT ON COLUMN courses.deleted_at IS 'Set aside by its teacher: nobody finds it any more, enrolments stay readable, and it can be brought back.';

@@ -50,6 +50,9 @@ SELECT pg_temp.sid('tmdb:' || tmdb), tmdb, kind::tmdb_type, title, what, '/seed/
 FROM (VALUES (550, 'movie', 'Fight Club', 'An office worker and a soap maker start a club.', '1999-10-15', 8.4, ARRAY['Drama', 'Thriller'], ARRAY['David Fincher']),
              (278, 'movie', 'The Shawshank Redemption', 'A banker spends two decades in a prison.', '1994-09-23', 8.7, ARRAY['Drama', 'Crime'], ARRAY['Frank Darabont']),
              (1396, 'tv', 'Breaking Bad', 'A chemistry teacher turns to crime.', '2008-01-20', 8.9, ARRAY['Drama', 'Crime'], ARRAY['Vince Gilligan'])) AS m (tmdb, kind, title, what, released, rating, genres, creators);
+INSERT INTO media_item_ratings (id, media_item_id, source, score, out_of, votes, created_at)
+SELECT pg_temp.sid(format('rating:%s:%s', tmdb, source)), pg_temp.sid('tmdb:' || tmdb), source, score, out_of, votes, pg_temp.ago(30)
+FROM (VALUES (550, 'imdb', 8.8, 10, 2400000), (550, 'rotten_tomatoes', 81, 100, NULL), (278, 'imdb', 9.3, 10, 2900000), (278, 'rotten_tomatoes', 89, 100, NULL), (1396, 'imdb', 9.5, 10, 2200000)) AS r (tmdb, source, score, out_of, votes);
 INSERT INTO streaming_providers (id, media_item_id, provider, url, regions, added_at)
 SELECT pg_temp.sid(format('provider:%s:%s', tmdb, provider)), pg_temp.sid('tmdb:' || tmdb), provider, 'https://watch.example.com/' || tmdb, regions, pg_temp.ago(30)
 FROM (VALUES (550, 'Example Plus', ARRAY['US', 'CA']), (278, 'Example Plus', ARRAY['US', 'GB']), (1396, 'Streambox', ARRAY['US', 'CA', 'GB']), (1396, 'Example Plus', ARRAY['DE'])) AS s (tmdb, provider, regions);

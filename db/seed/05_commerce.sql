@@ -15,6 +15,10 @@ FROM bought GROUP BY order_id, user_id, status, at;
 INSERT INTO refunds (id, payment_id, amount, reason, status, provider_refund_id, refunded_at, created_at)
 SELECT pg_temp.sid('refund:' || order_id), pg_temp.sid('payment:' || order_id), sum(price), 'Bought by mistake', 'SUCCESS', 'seed_refund_' || order_id, at + interval '1 day', at + interval '1 day' FROM bought WHERE status = 'REFUNDED' GROUP BY order_id, at;
 INSERT INTO user_library (id, user_id, content_id, order_id, acquired_at) SELECT pg_temp.sid(format('owned:%s:%s', n, k)), user_id, content_id, order_id, at FROM bought WHERE status = 'PAID';
+INSERT INTO direct_purchases (id, user_id, content_id, price, currency, status, reference, recorded_by, purchased_at, refunded_at)
+SELECT pg_temp.sid('direct:' || p.n), p.id, t.id, t.price, 'USD', CASE WHEN p.n % 5 = 2 THEN 'PAID' ELSE 'REFUNDED' END, 'seed-receipt-' || p.n, (SELECT id FROM people WHERE n = 1), greatest(p.joined_at, pg_temp.ago(90 - p.n % 80)),
+       CASE WHEN p.n % 5 <> 2 THEN greatest(p.joined_at, pg_temp.ago(90 - p.n % 80)) + interval '2 days' END
+FROM people p JOIN (SELECT *, row_number() OVER (ORDER BY n) - 1 AS rank FROM titles WHERE price > 0) AS t ON t.rank = (pg_temp.pick('buys:' || p.n, 13) + 3) % 13 WHERE p.n % 31 = 7;
 INSERT INTO carts (id, user_id, created_at) SELECT pg_temp.sid('cart:' || n), id, pg_temp.ago(2) FROM people WHERE n = 3 OR n % 13 = 0;
 INSERT INTO cart_items (id, cart_id, item_type, content_id, price, currency, added_at)
 SELECT pg_temp.sid('in_cart:' || p.n), pg_temp.sid('cart:' || p.n), 'CONTENT', t.id, t.price, 'USD', pg_temp.ago(2) FROM people p, titles t WHERE (p.n = 3 OR p.n % 13 = 0) AND t.n = 9;

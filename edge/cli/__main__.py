@@ -33,6 +33,7 @@ for command in (
 app.command(context_settings=HANDED_ON)(checking.test)
 app.command()(checking.check)
 app.command(context_settings=HANDED_ON)(checking.bench)
+app.command("database")(database.figures)
 app.add_typer(database.backup, name="backup")
 app.add_typer(keys.group, name="keys")
 app.add_typer(piles.deadletters, name="deadletters")

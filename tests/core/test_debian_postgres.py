@@ -175,3 +175,26 @@ async def outline(url: str) -> set[str]:
     finally:
         await connection.close()
     return {row[0] for row in found}
+
+
+@pytest.mark.rule("podcast-149")
+async def test_which_of_the_documents_extensions_are_there_and_what_stands_for_the_others(
+    debian: Debian, empty: str
+) -> None:
+    """pg_trgm is installed. What uuid-ossp and pgcrypto are wanted for PostgreSQL has itself, and a plain owner may add both beside the schema.
+
+    TimescaleDB is not: docs/decisions/0008 says why, and which tables stand for its hypertables.
+    """
+    load_by_psql(debian, empty)
+    owner = await dedicated(debian.url(empty, OWNER))
+    try:
+        there = {row[0] for row in await owner.fetch("SELECT extname::text FROM pg_extension")}
+        assert there == {"plpgsql", "btree_gist", "pg_trgm"}
+        made = await owner.fetchrow("SELECT uuid7(), gen_random_uuid(), sha256('x')")
+        assert made is not None
+        assert (made[0].version, made[1].version, len(made[2])) == (7, 4, 32)
+        await owner.execute('CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION pgcrypto')
+        hypertables = {row[0] for row in await owner.fetch("SELECT parent FROM time_partitions")}
+        assert {"listener_events", "listener_metrics", "attribution_events"} <= hypertables
+    finally:
+        await owner.close()

@@ -166,6 +166,8 @@ async def test_a_deleted_file_stays_resolvable_and_can_be_recovered(database: Da
 
 
 @pytest.mark.rule("streaming-060")
+@pytest.mark.rule("podcast-143")
+@pytest.mark.rule("infocus-082")
 async def test_a_deleted_file_is_not_in_its_uploaders_listing(database: Database) -> None:
     uploader = SYSTEM_USER
     made = await submit(database)

@@ -283,6 +283,7 @@ async def test_the_role_is_what_the_database_says_now() -> None:
         assert (await scene.ask(token)).role == acts_as
 
 
+@pytest.mark.rule("infocus-076")
 async def test_a_session_is_looked_up_once_until_something_changes_or_time_passes() -> None:
     scene = _Scene()
     token = _mint(scene.keys)

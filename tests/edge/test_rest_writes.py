@@ -162,6 +162,7 @@ async def test_nothing_sent_makes_nothing(studio: Shop) -> None:
     assert await genres(studio) == ["Comedy", "Drama", "Horror"]
 
 
+@pytest.mark.rule("edupeak-297")
 @pytest.mark.parametrize(
     ("body", "content_type", "answer"),
     [

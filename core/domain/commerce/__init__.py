@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from core.domain.commerce import billing, cart, orders, partners, payments, refunds, subscriptions
+from core.domain.commerce import billing, cart, direct, orders, partners, payments, refunds, subscriptions
 from core.domain.context import EVERY_VERB, READ_ONLY, STAFF, Command, Context, Handler, Table
 from core.viewer import Role
 
@@ -33,6 +33,7 @@ TABLES = (
     Table("payments", hidden=frozenset({"provider_data", "metadata"})),
     Table("refunds"),
     Table("user_library"),
+    Table("direct_purchases"),
     Table("content_purchases", READ_ONLY),
     Table("plans", EVERY_VERB, insertable=_PLAN | _ID, updatable=_PLAN),
     Table("subscriptions"),
@@ -77,6 +78,7 @@ STATES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
             "failed": frozenset(),
             "refunded": frozenset(),
         },
+        "direct_purchases": {"PAID": frozenset({"REFUNDED"}), "REFUNDED": frozenset()},
         "payouts": {
             "pending": frozenset({"processing", "cancelled"}),
             "processing": frozenset({"paid", "failed"}),
@@ -111,6 +113,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "record_payment": Command(payments.RecordPayment, payments.Payment, STAFF),
         "fail_payment": Command(payments.FailPayment, payments.Payment, STAFF),
         "refund_payment": Command(refunds.RefundPayment, refunds.Refunded, STAFF),
+        "record_direct_purchase": Command(direct.RecordDirectPurchase, direct.DirectPurchase, STAFF),
+        "refund_direct_purchase": Command(direct.RefundDirectPurchase, direct.DirectPurchase, STAFF),
         "cancel_subscription": Command(subscriptions.CancelSubscription, subscriptions.Subscription, BUYERS),
         "resume_subscription": Command(subscriptions.ResumeSubscription, subscriptions.Subscription, BUYERS),
         "renew_subscription": Command(subscriptions.RenewSubscription, orders.Order, BUYERS),
@@ -136,6 +140,8 @@ HANDLERS: Mapping[type[msgspec.Struct], Handler] = MappingProxyType(
         payments.RecordPayment: payments.do_record_payment,
         payments.FailPayment: payments.do_fail_payment,
         refunds.RefundPayment: refunds.do_refund_payment,
+        direct.RecordDirectPurchase: direct.do_record_direct_purchase,
+        direct.RefundDirectPurchase: direct.do_refund_direct_purchase,
         subscriptions.CancelSubscription: subscriptions.do_cancel_subscription,
         subscriptions.ResumeSubscription: subscriptions.do_resume_subscription,
         subscriptions.RenewSubscription: subscriptions.do_renew_subscription,

@@ -1,4 +1,4 @@
-"""The commands that look after the database: `migrate`, `backup`, `restore`."""
+"""The commands that look after the database: `migrate`, `backup`, `restore`, `database`."""
 
 from __future__ import annotations
 
@@ -72,3 +72,13 @@ def migrate(
     from edge.cli.up import run_migrate
 
     raise typer.Exit(run_migrate(data=data, to=to, only_status=status))
+
+
+def figures(
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for a program.")] = False,
+    data: Data = None,
+) -> None:
+    """Show the size of tables and indexes, indexes that nobody reads, dead rows, slow statements, connections."""
+    from edge.cli.database import run_figures
+
+    raise typer.Exit(run_figures(data=data, as_json=as_json))

@@ -138,7 +138,7 @@ export const NOTHING: Belongings = { owned: new Set(), watched: new Map() };
 export async function readBelongings(userId: string, nowMs: number): Promise<Belongings> {
   const mine = `user_id=eq.${userId}`;
   const [library, progress] = await Promise.all([
-    callJson<LibraryRow[]>(`/rest/v1/user_library?select=content_id,expires_at&${mine}&order=acquired_at.desc&limit=1000`),
+    callJson<LibraryRow[]>(`/rest/v1/content_purchases?select=content_id,expires_at&${mine}&order=purchased_at.desc&limit=1000`),
     callJson<ProgressRow[]>(
       `/rest/v1/watch_progress?select=content_id,position_ms,duration,is_completed&${mine}&order=updated_at.desc&limit=1000`,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -70,6 +70,19 @@ async def test_an_empty_course_is_not_published(school: School) -> None:
     assert await school.refused(school.teacher, "publish_chapter", chapter_id=chapter["id"]) == "PS514"
 
 
+@pytest.mark.rule("edupeak-101")
+async def test_a_course_is_not_sold_without_a_price(school: School) -> None:
+    """The document wants Stripe's name of the price, of every course. Here courses are free too, so it is the price that a paid one needs."""
+    course, _, _ = await drafted(school)
+    await school.rows.connection.execute("UPDATE courses SET pricing_type = 'paid'")
+    assert await school.refused(school.teacher, "publish_course", course_id=course) == "PS912"
+    assert await school.value("SELECT status::text FROM courses") == "draft"
+    await school.rows.connection.execute("UPDATE courses SET price = 5")
+    assert (await school.do(school.teacher, "publish_course", course_id=course))["status"] == "published"
+    with pytest.raises(Exception, match="courses__sold_has_price"):
+        await school.rows.connection.execute("UPDATE courses SET price = 0")
+
+
 async def test_nobody_else_moves_a_course_or_its_parts(school: School) -> None:
     course, chapter, lesson = await drafted(school)
     for viewer in (school.student, school.other):
@@ -84,6 +97,36 @@ async def test_nobody_else_moves_a_course_or_its_parts(school: School) -> None:
     assert await school.value("SELECT status::text FROM courses") == "draft"
 
 
+@pytest.mark.rule("edupeak-319")
+async def test_a_completed_course_is_archived_and_stays_with_whoever_took_it(school: School) -> None:
+    course, lessons, _ = await school.taken()
+    for lesson in lessons:
+        await school.do(school.student, "complete_lesson", lesson_id=lesson["id"])
+    assert await school.column("SELECT status::text FROM enrollments") == ["completed"]
+    archived = await school.do(school.teacher, "archive_course", course_id=course["id"])
+    assert archived["status"] == "archived"
+    assert await school.seen(school.other, "courses") == 0
+    assert await school.seen(school.student, "enrollments") == 1
+    assert (await school.do(school.student, "view_lesson", lesson_id=lessons[0]["id"]))["lesson_id"] == str(
+        lessons[0]["id"]
+    )
+    assert await school.refused(school.other, "enroll_in_course", course_id=course["id"]) == "PS540"
+
+
+@pytest.mark.rule("edupeak-286")
+async def test_what_teachers_and_staff_do_is_written_down_with_who_and_on_what(school: School) -> None:
+    course, _, _ = await drafted(school)
+    await school.do(school.teacher, "publish_course", course_id=course)
+    await school.do(school.staff, "feature_course", course_id=course)
+    rows = await school.rows.connection.fetch(
+        "SELECT user_id, action, resource_type, resource_id FROM audit_logs WHERE resource_type = 'courses' ORDER BY id"
+    )
+    assert [tuple(row) for row in rows] == [
+        (who.user_id, "update", "courses", UUID(course)) for who in (school.teacher, school.staff)
+    ]
+
+
+@pytest.mark.rule("infocus-082")
 @pytest.mark.rule("lms-094")
 @pytest.mark.rule("lms-095")
 async def test_a_deleted_course_is_set_aside_and_can_be_brought_back(school: School) -> None:

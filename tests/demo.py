@@ -93,7 +93,7 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
     data = folder / "d"
     if made := request.config.getoption("--demo-data"):
         shutil.copytree(made, data, symlinks=True, ignore=shutil.ignore_patterns("*.sock", "postmaster.pid", ".s.*"))
-    running = Demo(data, Penstock(["demo", "--json", "--port", "0", "--data", data]))
+    running = Demo(data, Penstock(["demo", "--json", "--people", "0", "--port", "0", "--data", data]))
     try:
         running.start(READY_S)
         yield running

@@ -12,7 +12,7 @@ SELECT w.content_id, c.title, c.content_type::text AS content_type, c.thumbnail_
        coalesce(g.duration_ms, w.duration * 1000) AS duration_ms, w.is_completed, w.beat_at, w.playlist_id, w.session_at, w.seq,
        w.settled_ms, w.settled_at
 FROM watch_progress AS w
-JOIN contents AS c ON c.id = w.content_id AND (NOT $5::boolean OR (c.is_published AND c.is_available))
+JOIN contents AS c ON c.id = w.content_id AND (NOT $5::boolean OR (c.is_published AND c.is_available AND c.generation_id IS NOT NULL))
 LEFT JOIN generations AS g ON g.id = c.generation_id
 WHERE w.user_id = $1::uuid AND w.archived_at IS NULL AND NOT ($5::boolean AND w.is_completed)
   AND ($2::timestamptz IS NULL OR (w.beat_at, w.content_id) < ($2::timestamptz, $3::uuid))

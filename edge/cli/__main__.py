@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import structlog
 import typer
 
 from edge.cli.commands import checking, database, installing, jobs, keys, piles
@@ -43,6 +44,8 @@ app.add_typer(jobs.group, name="jobs")
 
 def main() -> None:
     """The entry of `./penstock`: what an operator can mend is told in a line, anything else keeps its trace."""
+    # structlog's own default is stdout, which belongs to the answer: a slow database once spoke there before `demo --json`.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         app(prog_name="penstock")
     except Exception as error:

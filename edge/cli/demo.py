@@ -1,4 +1,4 @@
-"""`penstock demo`: a small library made on the spot, three people, and a server to watch it on."""
+"""`penstock demo`: a small library made on the spot, three people to watch it as, a seeded crowd around them, and a server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from uuid import UUID
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from core.database import Database, Row, Tx
 from core.domain import identity, media
+from core.errors import Refusal
 from core.objects import ObjectStore
 from core.process import running
 from core.viewer import service
@@ -25,6 +27,7 @@ from edge.api.access import AccessKeys
 from edge.api.passwords import Passwords
 from edge.cli.pages import ensure_pages
 from edge.cli.scenes import CAPTIONS, SCENES, Scene, argv, source_name, subtitles
+from edge.cli.seed import FEWEST, MOST, seed
 from edge.cli.titles import SQL, follow, hand_in
 from edge.cli.up import settings_for, stop_on_signals
 from edge.local.fault import ServiceFault
@@ -61,15 +64,17 @@ PEOPLE = (
 )
 
 
-def run_demo(files: Sequence[Path], *, port: int | None, data: Path | None, as_json: bool) -> int:
-    """Runs until a signal; the exit code."""
+def run_demo(files: Sequence[Path], *, people: int, port: int | None, data: Path | None, as_json: bool) -> int:
+    """Runs until a signal; the exit code. Raises ServiceFault for files or numbers that cannot be."""
+    if people and not FEWEST <= people <= MOST:
+        raise ServiceFault("demo", f"cannot invent {people} people", f"Give {FEWEST} to {MOST}, or 0 for none.")
     for file in files:
         if not file.is_file():
             raise ServiceFault("demo", f"finds no file {file}", "Give paths of video or audio files.")
-    return asyncio.run(_demo(settings_for(port=port, data=data), files, as_json))
+    return asyncio.run(_demo(settings_for(port=port, data=data), files, people, as_json))
 
 
-async def _demo(settings: Settings, files: Sequence[Path], as_json: bool) -> int:
+async def _demo(settings: Settings, files: Sequence[Path], people: int, as_json: bool) -> int:
     console = Console(stderr=True)
     ensure_pages(console)
     installation = Installation(settings)
@@ -85,7 +90,7 @@ async def _demo(settings: Settings, files: Sequence[Path], as_json: bool) -> int
             supervisor.start(edges=settings.edge_processes, workers=1)
             await supervisor.wait_ready()
         stopping = asyncio.create_task(supervisor.watch(stop))
-        filling = asyncio.create_task(_fill(installation.settings, files, console))
+        filling = asyncio.create_task(_fill(installation.settings, files, people, console))
         await asyncio.wait({stopping, filling}, return_when=asyncio.FIRST_COMPLETED)
         if not filling.done():
             filling.cancel()
@@ -102,8 +107,8 @@ async def _demo(settings: Settings, files: Sequence[Path], as_json: bool) -> int
     return 0
 
 
-async def _fill(settings: Settings, files: Sequence[Path], console: Console) -> list[Row]:
-    """Makes whatever of the library is missing; all titles."""
+async def _fill(settings: Settings, files: Sequence[Path], people: int, console: Console) -> list[Row]:
+    """Makes whatever of the library is missing; all titles that have a file."""
     assert settings.database_url is not None
     database = await Database.connect(settings.database_url, name="demo", max_size=4)
     objects = ObjectStore(settings.store_url)
@@ -118,6 +123,9 @@ async def _fill(settings: Settings, files: Sequence[Path], console: Console) -> 
             for file, title in fresh
             if title not in known
         ]
+        # Now, so that the worker has something to do meanwhile.
+        if people:
+            await add_crowd(database, settings, people, console)
         if jobs:
             ended = await follow(database, [job.job_id for job in jobs], console)
             for row in ended.values():
@@ -129,6 +137,20 @@ async def _fill(settings: Settings, files: Sequence[Path], console: Console) -> 
             return await tx.many(SQL["content_list"])
     finally:
         await database.close()
+
+
+async def add_crowd(database: Database, settings: Settings, people: int, console: Console) -> bool:
+    """Seeds people, courses, posts and orders around the library, once and only where nobody real is; whether it did."""
+    async with database.transaction(service()) as tx:
+        if not await tx.value(SQL["crowd_has_room"], [person.email for person in PEOPLE]):
+            return False
+    try:
+        with console.status(f"Inviting {people} people"):
+            return await seed(settings, users=people, number=1, password=PASSWORD, into_existing=True)
+    except (ServiceFault, Refusal) as refused:
+        # The films play without a crowd, too: on a database of somebody else's, say, whose owner we are not.
+        console.print(f"[yellow]The demo goes without a crowd: {escape(str(refused))}")
+        return False
 
 
 async def _make(

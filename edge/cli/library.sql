@@ -6,10 +6,16 @@ WHERE j.id = ANY ($1::uuid[])
 ORDER BY j.created_at;
 
 -- name: content_list many
--- Every title of the tenant, for the demo's summary.
+-- Every title of the tenant that a file was handed in for, for the demo's summary.
 SELECT c.id, c.title, c.content_type::text AS content_type, c.is_free, g.duration_ms
 FROM contents AS c LEFT JOIN generations AS g ON g.id = c.generation_id
+WHERE c.generation_id IS NOT NULL OR EXISTS (SELECT FROM transcode_jobs AS j WHERE j.content_id = c.id)
 ORDER BY c.created_at;
+
+-- name: crowd_has_room value
+-- Whether no seed has filled this installation and no user is in it but these and the workers' own. $1 e-mail addresses.
+SELECT NOT EXISTS (SELECT FROM system_config WHERE key = 'seed')
+   AND NOT EXISTS (SELECT FROM users WHERE id <> '00000000-0000-7000-8000-000000000002' AND lower(email) <> ALL ($1::text[]));
 
 -- name: content_describe none
 -- Gives a title its genre, making the genre when it is new. $1 content, $2 genre, $3 slug.
@@ -39,7 +45,7 @@ SELECT $1::uuid, e.content_id, e.number, 1, e.number FROM unnest($2::uuid[]) WIT
 -- Lends a series the picture of its first episode.
 UPDATE playlists AS p SET thumbnail_image_id = c.thumbnail_image_id
 FROM playlist_episodes AS e JOIN contents AS c ON c.id = e.content_id
-WHERE e.playlist_id = p.id AND e.episode_order = 1 AND p.thumbnail_image_id IS NULL;
+WHERE e.playlist_id = p.id AND e.episode_order = 1 AND p.thumbnail_image_id IS NULL AND c.thumbnail_image_id IS NOT NULL;
 
 -- name: user_find value
 -- A person by e-mail.

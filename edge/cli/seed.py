@@ -26,6 +26,8 @@ DEMO_PEOPLE = (
     ("carol@example.com", "takes courses, buys and watches"),
 )
 SHORTEST_PASSWORD = 8
+FEWEST = 10
+MOST = 5000
 _FILE_TIMEOUT_S = 1800
 
 

@@ -88,6 +88,28 @@ async def test_the_shelf_shows_every_title(somebody: Visitor, demo: Demo) -> Non
     assert await page.evaluate(broken) == 0
 
 
+async def test_a_title_without_media_stands_nowhere_to_be_pressed(somebody: Visitor, demo: Demo) -> None:
+    """As the seeded ones of `demo` and `seed`: announced and shown to whoever asks for it, but nothing to play yet."""
+    service = {"apikey": demo.service_key, "Authorization": f"Bearer {demo.service_key}"}
+    announced = {"title": "Sine Dust", "content_type": "MOVIE", "is_free": True, "is_published": True}
+    async with guest(demo) as staff:
+        made = {**service, "Prefer": "return=representation"}
+        status, rows = await staff.call("POST", "/rest/v1/contents", json=announced, headers=made)
+        assert status == 201, rows
+        try:
+            await somebody.page.goto(demo.url)
+            card = somebody.page.get_by_test_id("shelf-card")
+            await expect(
+                card.and_(somebody.page.locator(f'[data-content-id="{demo.id_of(TEST_CARD)}"]')).first
+            ).to_be_visible()
+            await expect(card.and_(somebody.page.locator(f'[data-content-id="{rows[0]["id"]}"]'))).to_have_count(0)
+            await somebody.page.goto(f"{demo.url}/?q=Dust")
+            await expect(somebody.page.get_by_text("Nothing found for").first).to_be_visible()
+            await expect(card).to_have_count(0)
+        finally:
+            await staff.call("DELETE", f"/rest/v1/contents?id=eq.{rows[0]['id']}", headers=service)
+
+
 async def test_a_guest_plays_a_free_film(somebody: Visitor, demo: Demo) -> None:
     await somebody.page.goto(demo.url)
     await somebody.page.locator(f'[data-testid="shelf-card"][data-content-id="{demo.id_of(TEST_CARD)}"]').first.click()

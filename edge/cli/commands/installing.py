@@ -15,6 +15,15 @@ def demo(
         list[Path] | None,
         typer.Argument(metavar="[FILE]...", help="Videos or music of yours to add to the demo library."),
     ] = None,
+    people: Annotated[
+        int,
+        typer.Option(
+            "--people",
+            min=0,
+            max=5000,
+            help="How many seeded people, with courses, posts and orders, are around it; 0: none.",
+        ),
+    ] = 60,
     port: Port = None,
     data: Data = None,
     json: Annotated[
@@ -24,7 +33,7 @@ def demo(
     """Make a small library of titles and users, and serve it. The first start takes a minute or two, the next seconds."""
     from edge.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(files or [], port=port, data=data, as_json=json))
+    raise typer.Exit(run_demo(files or [], people=people, port=port, data=data, as_json=json))
 
 
 def up(

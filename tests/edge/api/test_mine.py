@@ -103,6 +103,21 @@ async def test_a_film_finished_a_moment_ago_leaves_the_list_before_any_drain(hou
     assert (again["resume_position_s"], again["is_completed"]) == (0, True)
 
 
+async def test_what_has_nothing_to_play_is_not_gone_on_with(house: House) -> None:
+    """Watched elsewhere, or its film was taken out: the place is kept in the history, and no card stands there to press."""
+    vera = await house.sign_in(house.cast.vera)
+    await house.cast.change(
+        """INSERT INTO watch_progress (tenant_id, user_id, content_id, duration, last_position, position_ms, beat_at)
+           VALUES ($1, $2, $3, 60, 20, 20000, now())""",
+        DEFAULT_TENANT,
+        house.cast.vera,
+        house.cast.unready_film,
+    )
+    assert await get(house, "/me/continue-watching", vera) == []
+    (item,) = await get(house, "/me/history", vera)
+    assert (item["content_id"], item["position_s"]) == (str(house.cast.unready_film), 20)
+
+
 async def test_a_film_opened_by_mistake_keeps_its_place(house: House) -> None:
     vera = await house.sign_in(house.cast.vera)
     film = house.cast.free_film

@@ -57,6 +57,9 @@ export interface Belongings {
 const CARD = 'id,title,content_type,duration,is_free,is_preview,thumbnail_image_id,published_at';
 const CARD_AND_MORE = `${CARD},genres(title),generations!contents__generation_exists(height,has_video)`;
 
+/** What stands on the shelf: shown, and with something to play. A title announced before its film is there has no generation. */
+const PLAYABLE = 'is_published=is.true&generation_id=not.is.null';
+
 export const PAGE_SIZE = 24;
 
 export interface Kind {
@@ -79,7 +82,7 @@ export function posterUrl(fileId: string): string {
 
 export function readKind(kind: Kind, offset: number, signal?: AbortSignal): Promise<Title[]> {
   const path =
-    `/rest/v1/contents?select=${CARD_AND_MORE}&is_published=is.true&content_type=in.(${kind.types.join(',')})` +
+    `/rest/v1/contents?select=${CARD_AND_MORE}&${PLAYABLE}&content_type=in.(${kind.types.join(',')})` +
     `&order=published_at.desc,id.desc&limit=${PAGE_SIZE}&offset=${offset}`;
   return callJson<Title[]>(path, signal ? { signal } : {});
 }
@@ -88,12 +91,13 @@ export async function readSeries(signal?: AbortSignal): Promise<Series[]> {
   const path =
     '/rest/v1/playlists?select=id,title,description,thumbnail_image_id,' +
     `playlist_episodes(episode_order,season_number,episode_number,title,contents(${CARD}))` +
+    '&playlist_episodes.contents.generation_id=not.is.null' +
     `&is_series=is.true&order=created_at.desc&limit=${PAGE_SIZE}`;
   const all = await callJson<Series[]>(path, signal ? { signal } : {});
   return all.map(withOrder).filter((series) => series.playlist_episodes.length > 0);
 }
 
-/** Episodes that may not be seen come back without their content: they are left out. */
+/** Episodes that may not be seen, or have nothing to play yet, come back without their content: they are left out. */
 export function withOrder(series: Series): Series {
   const seen = series.playlist_episodes.filter((episode) => episode.contents !== null);
   return { ...series, playlist_episodes: seen.sort((a, b) => a.episode_order - b.episode_order) };
@@ -107,7 +111,7 @@ export function searchPattern(word: string): string {
 
 export function searchTitles(word: string, signal?: AbortSignal): Promise<Title[]> {
   const path =
-    `/rest/v1/contents?select=${CARD_AND_MORE}&is_published=is.true&title=ilike.${encodeURIComponent(searchPattern(word))}` +
+    `/rest/v1/contents?select=${CARD_AND_MORE}&${PLAYABLE}&title=ilike.${encodeURIComponent(searchPattern(word))}` +
     '&order=published_at.desc,id.desc&limit=60';
   return callJson<Title[]>(path, signal ? { signal } : {});
 }

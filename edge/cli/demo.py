@@ -13,21 +13,20 @@ from uuid import UUID
 
 import orjson
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from core.database import Database, Row, Tx
 from core.domain import identity, media
-from core.errors import Refusal
 from core.objects import ObjectStore
 from core.process import running
 from core.viewer import service
 from edge.api.access import AccessKeys
 from edge.api.passwords import Passwords
+from edge.cli.crowd import add_crowd
 from edge.cli.pages import ensure_pages
 from edge.cli.scenes import CAPTIONS, SCENES, Scene, argv, source_name, subtitles
-from edge.cli.seed import FEWEST, MOST, seed
+from edge.cli.seed import FEWEST, MOST
 from edge.cli.titles import SQL, follow, hand_in
 from edge.cli.up import settings_for, stop_on_signals
 from edge.local.fault import ServiceFault
@@ -123,9 +122,8 @@ async def _fill(settings: Settings, files: Sequence[Path], people: int, console:
             for file, title in fresh
             if title not in known
         ]
-        # Now, so that the worker has something to do meanwhile.
-        if people:
-            await add_crowd(database, settings, people, console)
+        if people:  # now, so that the worker has something to do meanwhile
+            await add_crowd(database, settings, people, [person.email for person in PEOPLE], PASSWORD, console)
         if jobs:
             ended = await follow(database, [job.job_id for job in jobs], console)
             for row in ended.values():
@@ -137,20 +135,6 @@ async def _fill(settings: Settings, files: Sequence[Path], people: int, console:
             return await tx.many(SQL["content_list"])
     finally:
         await database.close()
-
-
-async def add_crowd(database: Database, settings: Settings, people: int, console: Console) -> bool:
-    """Seeds people, courses, posts and orders around the library, once and only where nobody real is; whether it did."""
-    async with database.transaction(service()) as tx:
-        if not await tx.value(SQL["crowd_has_room"], [person.email for person in PEOPLE]):
-            return False
-    try:
-        with console.status(f"Inviting {people} people"):
-            return await seed(settings, users=people, number=1, password=PASSWORD, into_existing=True)
-    except (ServiceFault, Refusal) as refused:
-        # The films play without a crowd, too: on a database of somebody else's, say, whose owner we are not.
-        console.print(f"[yellow]The demo goes without a crowd: {escape(str(refused))}")
-        return False
 
 
 async def _make(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { breakTitle, drawArtwork } from '../src/lib/artwork';
 import { accessOf, searchPattern, withOrder, type Title } from '../src/lib/catalogue';
-import { generationOf, underToken } from '../src/lib/player/grant';
+import { generationOf, underToken, waitToAsk } from '../src/lib/player/grant';
 import { judgeStatus } from '../src/lib/player/hls-policy';
 import { explain } from '../src/lib/player/refused';
 import { actionOf } from '../src/lib/player/shortcuts';
@@ -145,5 +145,20 @@ describe('keys', () => {
   it('j and l go ten seconds, digits to tenths', () => {
     expect(actionOf(press('j'), 'page')).toEqual({ do: 'by', seconds: -10 });
     expect(actionOf(press('7'), 'page')).toEqual({ do: 'to', fraction: 0.7 });
+  });
+});
+
+describe('asking a busy server to play', () => {
+  const busy = (retryAfterS: number | null) => new Refusal(503, 'PS900', 'Busy.', null, [], retryAfterS);
+
+  it('again when it said, but neither for minutes nor for ever', () => {
+    expect([1, 2, 3, 4].map((tried) => waitToAsk(busy(2), tried))).toEqual([2000, 2000, 2000, null]);
+    expect(waitToAsk(busy(600), 1)).toBe(5000);
+    expect([1, 2, 3].map((tried) => waitToAsk(busy(null), tried))).toEqual([1000, 2000, 3000]);
+  });
+
+  it('not after a decision, and not when something broke', () => {
+    for (const status of [0, 401, 403, 404, 409, 410, 429, 500]) expect(waitToAsk(new Refusal(status, '', ''), 1)).toBeNull();
+    expect(waitToAsk(new TypeError('a mistake of ours'), 1)).toBeNull();
   });
 });

@@ -17,7 +17,8 @@ from core.domain import media
 from core.ids import uuid7
 from core.viewer import service
 from edge.cli import __main__ as cli
-from edge.cli.demo import PEOPLE, add_crowd
+from edge.cli.crowd import add_crowd
+from edge.cli.demo import PASSWORD, PEOPLE
 from edge.cli.seed import MOST
 from edge.cli.titles import SQL
 from edge.local.fault import ServiceFault
@@ -27,6 +28,7 @@ from tests.edge.cli.test_seed import admin as admin
 from tests.edge.cli.test_seed import counts
 
 FEW = 12
+HOSTS = [person.email for person in PEOPLE]
 
 
 @pytest.fixture
@@ -63,14 +65,14 @@ async def test_a_crowd_comes_once_and_its_titles_are_none_of_the_library(
     for person in PEOPLE:
         await admin.execute("INSERT INTO users (name, email) VALUES ($1, $2)", person.name, person.email)
     before = await counts(admin)
-    assert await add_crowd(database, settings, FEW, console)
+    assert await add_crowd(database, settings, FEW, HOSTS, PASSWORD, console)
     after = await counts(admin)
     assert after["users"] == before["users"] + FEW
     for table in ("courses", "enrollments", "blogs", "orders", "podcasts", "sponsors", "contents"):
         assert after[table] > before[table], table
     assert await titles_with_a_file(database) == ["A film of the demo's"]
     for people in (FEW, FEW + 10):
-        assert not await add_crowd(database, settings, people, console)
+        assert not await add_crowd(database, settings, people, HOSTS, PASSWORD, console)
     assert await counts(admin) == after
 
 
@@ -79,7 +81,7 @@ async def test_no_crowd_comes_to_people_who_are_real(
 ) -> None:
     await admin.execute("INSERT INTO users (name, email) VALUES ('Real', 'real@example.net')")
     before = await counts(admin)
-    assert not await add_crowd(database, settings, FEW, console)
+    assert not await add_crowd(database, settings, FEW, HOSTS, PASSWORD, console)
     assert await counts(admin) == before
     assert console.export_text() == ""
 
@@ -92,7 +94,7 @@ async def test_a_database_that_is_not_ours_goes_without_a_crowd(
 ) -> None:
     before = await counts(admin)
     a_guest = replace(settings, owner_database_url=settings.database_url)
-    assert not await add_crowd(database, a_guest, FEW, console)
+    assert not await add_crowd(database, a_guest, FEW, HOSTS, PASSWORD, console)
     assert await counts(admin) == before
     assert "without a crowd" in console.export_text()
 

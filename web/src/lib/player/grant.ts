@@ -2,6 +2,7 @@
 
 import { callJson } from '../api';
 import type { ContentType } from '../catalogue';
+import { Refusal } from '../refusal';
 import { deviceId, deviceType } from './device';
 
 export interface NextEpisode {
@@ -30,9 +31,28 @@ export interface Grant {
   limits: { max_height: number | null; max_streams: number | null };
 }
 
-export function askToPlay(contentId: string, playlistId: string | null, signal?: AbortSignal): Promise<Grant> {
+const BUSY_TRIES = 4;
+const LONGEST_WAIT_S = 5;
+
+/** Milliseconds until asking again, or null when the person has to know. Only for a server that says it is too busy now: it has given nothing away. */
+export function waitToAsk(error: unknown, tried: number): number | null {
+  if (!(error instanceof Refusal) || error.status !== 503 || tried >= BUSY_TRIES) return null;
+  return Math.min(error.retryAfterS ?? tried, LONGEST_WAIT_S) * 1000;
+}
+
+/** Asks again by itself while the server is too busy to say. Throws Refusal, or the signal's AbortError. */
+export async function askToPlay(contentId: string, playlistId: string | null, signal?: AbortSignal): Promise<Grant> {
   const body = { device_id: deviceId(), device_type: deviceType(), ...(playlistId ? { playlist_id: playlistId } : {}) };
-  return callJson<Grant>(`/play/${contentId}`, signal ? { body, signal } : { body });
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await callJson<Grant>(`/play/${contentId}`, signal ? { body, signal } : { body });
+    } catch (error) {
+      const waitMs = waitToAsk(error, tried);
+      if (waitMs === null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      signal?.throwIfAborted();
+    }
+  }
 }
 
 const UNDER_GRANT = /^(.*?\/hls\/)([^/]+)(\/[^/]+\/[^/]+\/.*)$/;

@@ -265,7 +265,7 @@ async def test_one_goes_on_at_another_device_where_one_stopped(browser: Browser,
             status, said = await otto.call("GET", f"/progress/{demo.id_of(SEAHORSE)}")
             return float(said["position_s"]) if status == 200 and said["position_s"] > 15 else 0.0
 
-        assert await until(kept, 5, "the last beat") == pytest.approx(stopped_s, abs=5)
+        assert await until(kept, 30, "the last beat") == pytest.approx(stopped_s, abs=5)
         _, rows = await otto.call("GET", "/me/continue-watching?limit=5")
         assert rows[0]["content_id"] == demo.id_of(SEAHORSE)
     async with visitor(browser, demo) as second:
@@ -296,7 +296,7 @@ async def test_a_film_to_its_end_is_finished(somebody: Visitor, demo: Demo) -> N
             status, said = await vera.call("GET", f"/progress/{demo.id_of(DAWN)}")
             return status == 200 and bool(said["is_completed"])
 
-        await until(finished, 5, "the title to be finished")
+        await until(finished, 30, "the title to be finished")
         _, rows = await vera.call("GET", "/me/continue-watching?limit=50")
         assert demo.id_of(DAWN) not in [row["content_id"] for row in rows]
 

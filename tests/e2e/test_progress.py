@@ -68,7 +68,7 @@ async def test_the_next_grant_goes_on_there(vera: Person, demo: Demo) -> None:
             again = await elsewhere.play(demo.id_of(SEAHORSE))
         return bool(again["resume_position_s"] == 17.5)
 
-    await until(kept, 3)
+    await until(kept, 30)
     status, row = await vera.call("GET", "/me/continue-watching?limit=5")
     assert status == 200
     assert grant["content_id"] in [item["content_id"] for item in row]

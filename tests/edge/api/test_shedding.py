@@ -85,7 +85,7 @@ def test_media_may_use_the_most_and_is_refused_last() -> None:
 
 async def test_one_too_many_waits_a_moment_and_is_sent_away(front: Front) -> None:
     first = [asyncio.create_task(front.get("/rest/v1/x")) for _ in range(2)]
-    await until(lambda: front.under_way == 2, 2)
+    await until(lambda: front.under_way == 2, 60)
     began = time.monotonic()
     status, retry_after = await front.get("/rest/v1/x")
     assert status == 503
@@ -97,7 +97,7 @@ async def test_one_too_many_waits_a_moment_and_is_sent_away(front: Front) -> Non
     for path in ("/hls/x", "/healthz", "/progress"):
         going = asyncio.create_task(front.get(path))
         before = front.under_way
-        await until(lambda before=before: front.under_way > before, 2, path)
+        await until(lambda before=before: front.under_way > before, 60, path)
         first.append(going)
     front.gate.set()
     assert {status for status, _ in await asyncio.gather(*first)} == {200}
@@ -105,7 +105,7 @@ async def test_one_too_many_waits_a_moment_and_is_sent_away(front: Front) -> Non
 
 async def test_a_place_that_comes_free_in_time_goes_to_who_waits(front: Front) -> None:
     first = [asyncio.create_task(front.get("/rest/v1/x")) for _ in range(2)]
-    await until(lambda: front.under_way == 2, 2)
+    await until(lambda: front.under_way == 2, 60)
     waiting = asyncio.create_task(front.get("/rest/v1/x"))
     await until(lambda: len(front.shedding._places["api"].queue) == 1, 2)
     front.gate.set()

@@ -43,7 +43,7 @@ class Served:
         if receive_bytes is not None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         await loop.sock_connect(client, ("127.0.0.1", self.port))
-        await until(lambda: self.stage.traffic.connections - known, 5)
+        await until(lambda: self.stage.traffic.connections - known, 60)
         (connection,) = self.stage.traffic.connections - known
         return client, connection
 
@@ -82,7 +82,7 @@ async def served() -> AsyncIterator[Served]:
         stage.held.set()
         for connection in list(stage.traffic.connections):
             connection.transport.abort()
-        await until(lambda: not stage.traffic.connections, 5)
+        await until(lambda: not stage.traffic.connections, 60)
         server.close()
         await stage.close()
 
@@ -136,13 +136,13 @@ async def test_a_client_that_reads_nothing_is_not_buffered_without_end(here: Ser
         client.send(request)
         await asyncio.sleep(0)
         assert connection.transport.get_write_buffer_size() <= len(HUGE) + 1024 + HIGH_WATER_BYTES
-    await until(lambda: connection.paused_at, 5)
+    await until(lambda: connection.paused_at, 60)
     assert here.stage.hits - before < 5
     here.stage.traffic.sweep_once(time.monotonic())
     here.stage.traffic.sweep_once(time.monotonic() + SEND_S - 1)
     assert connection in here.stage.traffic.connections
     here.stage.traffic.sweep_once(time.monotonic() + SEND_S + 1)
-    await until(lambda: connection not in here.stage.traffic.connections, 5)
+    await until(lambda: connection not in here.stage.traffic.connections, 60)
     client.close()
 
 

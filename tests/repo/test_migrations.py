@@ -10,7 +10,7 @@ import pytest
 from core.process import run_tool
 from edge.migrate import MIGRATIONS
 
-# They run in one transaction, under a lock timeout that core/migrate.py sets; an index on a large table is the
+# They run in one transaction, under a lock timeout that edge/migrate.py sets; an index on a large table is the
 # operator's, made CONCURRENTLY before.
 NOT_OURS = (
     "require-concurrent-index-creation,require-concurrent-index-deletion,require-lock-timeout,require-statement-timeout,"

@@ -116,6 +116,6 @@ async def _once(url: str) -> AsyncIterator[Connection[Row]]:
 async def dedicated(url: str) -> Connection[Row]:
     """A connection outside any pool, for LISTEN, migrations and PgQueuer. Raises DatabaseDown."""
     try:
-        return await asyncpg.connect(url, timeout=5, server_settings={"timezone": "UTC"})
+        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"timezone": "UTC"})
     except FAILURES as error:
         raise DatabaseDown(str(error)) from error

@@ -5,7 +5,7 @@ an outage of our own making, so here a call has ANSWER_S and no retry, and a bre
 A blocking reader needs a client of its own (`blocking=True`): with a socket timeout, an idle XREADGROUP dies.
 
 What many requests ask for at once goes through `Pipelined`: redis-py spends 80 us of processor time on a script call by
-itself, 28 us on one of sixteen that share a pipeline.
+itself, and four that share one write take 120 us together.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def test_what_a_player_writes_is_what_is_read(pairs: dict[str, str | bool]) -> N
 def test_any_text_is_read_or_refused(text: str) -> None:
     pairs = cmcd.parse(text)
     if pairs is not None:
-        cmcd.report(pairs)
+        told = cmcd.report(pairs)
+        assert told == cmcd.report(dict(reversed(pairs.items()))), "the order of the pairs says nothing"
 
 
 @pytest.mark.parametrize(

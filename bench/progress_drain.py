@@ -30,6 +30,7 @@ ENTRY = 250
 BATCH = 1_000
 EMPTY_S = 120
 
+NOTED = "SELECT coalesce(sum(cardinality(event_ids)), 0) FROM beat_ledger"
 RAW_TABLE = """
 CREATE TABLE IF NOT EXISTS bench_progress (
     user_id uuid NOT NULL, content_id uuid NOT NULL, position_ms bigint NOT NULL, seq bigint NOT NULL,
@@ -66,7 +67,7 @@ def _beats(stage: ProgressStage, viewers: Sequence[Viewer], after: int, each: in
 
 async def _drain(stage: ProgressStage, runner: Runner, first: Sequence[Beat], backlog: Sequence[Beat]) -> float:
     argv: list[str | Path] = [sys.executable, "-m", "edge", "drain"]
-    before = await stage.admin.fetchval("SELECT count(*) FROM beat_ledger")
+    before = await stage.admin.fetchval(NOTED)
     await _add(stage, first)
     async with runner.run(argv, stage.stage.folder / "drain.log", stage.stage.installation.environment()) as process:
         await _emptied(stage)
@@ -79,7 +80,7 @@ async def _drain(stage: ProgressStage, runner: Runner, first: Sequence[Beat], ba
             process.send_signal(signal.SIGCONT)
         await _emptied(stage)
         took_s = time.perf_counter() - began
-    found = await stage.admin.fetchval("SELECT count(*) FROM beat_ledger") - before
+    found = await stage.admin.fetchval(NOTED) - before
     if found != len(first) + len(backlog):
         raise RuntimeError(f"{found} of {len(first) + len(backlog)} beats were drained")
     return len(backlog) / took_s

@@ -144,11 +144,25 @@ CREATE INDEX content_views_tenant_id_idx ON content_views (tenant_id);
 COMMENT ON TABLE content_views IS 'One row per session that watched long enough; viewed_at is the session''s start, so a repeat lands on the same key.';
 
 CREATE TABLE beat_ledger (
-    event_id uuid PRIMARY KEY,
-    seen_at  timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX beat_ledger_seen_at_idx ON beat_ledger USING brin (seen_at);
+    session_id uuid NOT NULL,
+    block      bigint NOT NULL,
+    event_ids  uuid[] NOT NULL,
+    seen_on    date NOT NULL DEFAULT current_date,
+    PRIMARY KEY (session_id, block)
+) WITH (fillfactor = 70);
+CREATE INDEX beat_ledger_seen_on_idx ON beat_ledger (seen_on);
 COMMENT ON TABLE beat_ledger IS 'Which heartbeats have had their effect: written in the same transaction, so one sent twice counts once.';
+COMMENT ON COLUMN beat_ledger.block IS 'Beats whose seq is 32 * block to 32 * block + 31: one row where there would be 32, and a repeat is looked for in one place.';
+COMMENT ON COLUMN beat_ledger.seen_on IS 'The day of the newest of them: a day, since rows whose indexed columns stay as they are can be changed in their page.';
+
+CREATE TABLE beat_ledger_crowded (
+    session_id uuid NOT NULL,
+    event_id   uuid NOT NULL,
+    seen_on    date NOT NULL DEFAULT current_date,
+    PRIMARY KEY (session_id, event_id)
+);
+CREATE INDEX beat_ledger_crowded_seen_on_idx ON beat_ledger_crowded (seen_on);
+COMMENT ON TABLE beat_ledger_crowded IS 'Beats of a block that is full, because their client does not count: each by itself, so that no row grows without end.';
 
 -- Partitions are made ahead of time; there is no default partition, which would make DETACH ... CONCURRENTLY impossible.
 CREATE FUNCTION ensure_month_partitions(parent regclass, first date, months integer) RETURNS integer
@@ -195,7 +209,7 @@ BEGIN
 END $$;
 
 SELECT protect_table(t) FROM unnest(ARRAY['playback_sessions', 'streaming_tokens', 'watch_progress', 'playlist_progress',
-    'content_views', 'beat_ledger']::regclass[]) AS t;
+    'content_views', 'beat_ledger', 'beat_ledger_crowded']::regclass[]) AS t;
 CREATE POLICY playback_sessions_read ON playback_sessions FOR SELECT
     USING (tenant_id = (SELECT app_tenant_id()) AND (user_id = (SELECT app_user_id()) OR (SELECT app_is_staff())));
 CREATE POLICY playback_sessions_write ON playback_sessions FOR ALL
@@ -216,3 +230,4 @@ CREATE POLICY content_views_read ON content_views FOR SELECT
 CREATE POLICY content_views_write ON content_views FOR ALL
     USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
 CREATE POLICY beat_ledger_service ON beat_ledger FOR ALL USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));
+CREATE POLICY beat_ledger_crowded_service ON beat_ledger_crowded FOR ALL USING ((SELECT app_is_service())) WITH CHECK ((SELECT app_is_service()));

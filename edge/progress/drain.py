@@ -32,7 +32,7 @@ from edge.redis_client import Redis, RedisError, ResponseError
 log = structlog.get_logger(__name__)
 
 # A transaction of so many beats takes 0.3 s when the machine is free, and each of its statements has 5 s.
-MOST_BEATS = 32_000
+MOST_BEATS = 64_000
 MOST_ENTRIES = 2_000
 FEWEST_ENTRIES = 16
 BLOCK_MS = 1000

@@ -188,8 +188,13 @@ SELECT pg_try_advisory_xact_lock(hashtext('penstock progress keeper'));
 
 -- name: ledger_forget_old none
 -- Drops some ledger rows older than any beat that could still come; few enough for one statement's time. $1 how many at most.
-DELETE FROM beat_ledger WHERE event_id IN
-    (SELECT event_id FROM beat_ledger WHERE seen_at < now() - interval '8 days' LIMIT $1::bigint);
+DELETE FROM beat_ledger WHERE (session_id, block) IN
+    (SELECT session_id, block FROM beat_ledger WHERE seen_on < current_date - 8 LIMIT $1::bigint);
+
+-- name: ledger_crowded_forget_old none
+-- The same of those noted one by one. $1 how many at most.
+DELETE FROM beat_ledger_crowded WHERE (session_id, event_id) IN
+    (SELECT session_id, event_id FROM beat_ledger_crowded WHERE seen_on < current_date - 8 LIMIT $1::bigint);
 
 -- name: errors_forget_old none
 -- Drops some failures written down more than $1 days ago, of the present tenant and of none. $2 how many at most.

@@ -56,6 +56,11 @@ SessionKey = tuple[Id, Id, Id | None, Id]
 PointKey = tuple[Id, Id, Id]
 """Tenant, user, content."""
 
+BlockKey = tuple[Id, int]
+"""Session, and its beats' `seq` by the `BLOCK`."""
+
+BLOCK = 32
+
 
 @dataclass(slots=True)
 class Position(Generic[B]):
@@ -111,8 +116,8 @@ class Batch(Generic[B]):
         self.rules = rules
         self.beats: list[B] = []
         self._groups: dict[SessionKey, list[B]] = {}
-        self.ids: list[Id] = []
-        """Of the beats, each once and in one order for everybody: two drains with the same beats do not block each other."""
+        self.blocks: dict[BlockKey, set[Id]] = {}
+        """The beats' ids, each once, as the ledger keeps them."""
         self.sessions: dict[SessionKey, Played[B]] = {}
         """What was played by session, guests too."""
         self.positions: dict[PointKey, Position[B]] = {}
@@ -143,12 +148,22 @@ class Batch(Generic[B]):
         """Folds what was added, `STEP` sessions at a time: what else is to be done may be done in between."""
         for number, (key, beats) in enumerate(self._groups.items(), 1):
             self.sessions[key] = session = fold_session(beats, self.rules)
+            self._note(key[1], beats)
             if key[2] is not None:
                 self._move((key[0], key[2], key[3]), session)
             if not number % STEP:
                 yield
         self._groups.clear()
-        self.ids = sorted({beat.event_id for beat in self.beats})
+
+    def _note(self, session_id: Id, beats: Sequence[B]) -> None:
+        blocks = self.blocks
+        for beat in beats:
+            key = (session_id, beat.seq // BLOCK)
+            held = blocks.get(key)
+            if held is None:
+                blocks[key] = {beat.event_id}
+            else:
+                held.add(beat.event_id)
 
     def _move(self, key: PointKey, session: Played[B]) -> None:
         held = self.positions.get(key)

@@ -57,10 +57,11 @@ class Keeper:
             await tx.value(SQL["views_partitions_ensure"])
             await tx.run(SQL["views_settle"])
             await tx.run(SQL["presence_forget_old"])
-        for _ in range(FORGET_ROUNDS):
-            async with self._database.transaction(viewer) as tx:
-                if await tx.run(SQL["ledger_forget_old"], FORGET_ROWS) < FORGET_ROWS:
-                    break
+        for forget in (SQL["ledger_forget_old"], SQL["ledger_crowded_forget_old"]):
+            for _ in range(FORGET_ROUNDS):
+                async with self._database.transaction(viewer) as tx:
+                    if await tx.run(forget, FORGET_ROWS) < FORGET_ROWS:
+                        break
         if self._keep_months:
             # By itself: it needs the parent table alone for a moment, and gives up after the lock timeout.
             async with self._database.transaction(viewer) as tx:

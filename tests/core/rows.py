@@ -191,6 +191,8 @@ class Rows:
                 return "\\x" + uuid4().hex * 2
             case "jsonb":
                 return "{}"
+            case "uuid[]":
+                return f"{{{uuid4()}}}"
             case "date":
                 return "today"
             case "timestamp with time zone":

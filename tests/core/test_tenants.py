@@ -37,6 +37,7 @@ GLOBAL = {
     "time_partitions": "of the installation",
     "refresh_policies": "of the installation",
     "beat_ledger": "ids of heartbeats, which say nothing",
+    "beat_ledger_crowded": "ids of heartbeats, which say nothing",
     "streaming_tokens": "digests, for the product alone",
     "playlist_progress": "a person's own, wherever they watch",
 }

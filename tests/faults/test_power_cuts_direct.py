@@ -27,6 +27,7 @@ from edge.progress.batcher import Batcher
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES
 from edge.progress.write import write_beats
+from tests.edge.progress.taken import TAKEN
 from tests.faults.test_power_cuts import CUTS, SENDERS, Journal, mounted, new_image, run
 from tests.faults.test_power_cuts import folder as folder
 from tests.waiting import until
@@ -145,7 +146,7 @@ async def cut(site: Site, image: Path, *options: str) -> tuple[int, int]:
         await database.close()
     with mounted(after, site.folder / "after") as disk, site.server(disk) as server:
         admin = await dedicated(server.url("postgres"))
-        found = {row[0] for row in await admin.fetch("SELECT event_id FROM beat_ledger")}
+        found = {row["event_id"] for row in await admin.fetch(TAKEN)}
         watched_ms = await admin.fetchval("SELECT watched_ms FROM playback_sessions WHERE id = $1", site.session)
         assert watched_ms == len(found), "what is noted has had its effect, once"
         await admin.close()

@@ -31,6 +31,7 @@ Run = Callable[..., Awaitable[Result]]
 LEFT_EMPTY = {
     "backup_records",
     "beat_ledger",
+    "beat_ledger_crowded",
     "failover_events",
     "generation_keys",
     "generations",

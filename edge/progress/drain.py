@@ -24,7 +24,7 @@ from core.errors import TIMEOUT, UNAVAILABLE, Refusal
 from edge.progress.fold import DEFAULT_RULES, Batch, Rules
 from edge.progress.keeper import Keeper
 from edge.progress.ledger import Ledger
-from edge.progress.stored import StoredBeat
+from edge.progress.stored import StoredBeat, check_ids
 from edge.progress.stream import DrainStream, Entry, partitions_in_use
 from edge.progress.write import write_batch
 from edge.redis_client import Redis, RedisError, ResponseError
@@ -184,7 +184,7 @@ class Lane:
                 try:
                     self._unfinished.append(Held(entry, entry.beats()))
                 except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                    unreadable.append((entry, f"unreadable: {error}"))
+                    unreadable.append((entry, _unreadable(error)))
                 # Others' answers are looked at: PostgreSQL idled for half the time while whole batches were read and folded.
                 await asyncio.sleep(0)
         self._appetite.saw(self._unfinished)
@@ -203,6 +203,8 @@ class Lane:
                 middle = len(held) // 2
                 await self._settle(held[:middle])
                 await self._settle(held[middle:])
+            elif isinstance(error, msgspec.ValidationError):
+                await self._bury(held[0].entry, _unreadable(error), 1)
             else:
                 await self._refused(held[0].entry, error)
 
@@ -235,6 +237,7 @@ class Lane:
                 await asyncio.sleep(0)
             for _ in batch.fold():
                 await asyncio.sleep(0)
+            check_ids(batch.named())
         return batch
 
     async def _bury(self, entry: Entry, reason: str, trials: int) -> None:
@@ -300,6 +303,10 @@ async def pause(stopping: asyncio.Event, seconds: float | None = None) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(BACK_OFF_S if seconds is None else seconds):
             await stopping.wait()
+
+
+def _unreadable(error: Exception) -> str:
+    return f"unreadable: {error}"
 
 
 def _said(error: Exception) -> str:

@@ -7,6 +7,7 @@
 \ir schema/partitions.sql
 \ir schema/identity.sql
 \ir schema/identity_access.sql
+\ir schema/identity_archive.sql
 \ir schema/tenancy_members.sql
 \ir schema/tenancy_access.sql
 \ir schema/identity_admission.sql

@@ -121,6 +121,7 @@ async def drain(settings: Settings, ready_fd: int | None = None) -> None:
         rules=rules_from(settings),
         keep_months=settings.views_keep_months,
         errors_keep_days=settings.errors_keep_days,
+        sessions_keep_days=settings.sessions_keep_days,
     )
     # A batch is tens of thousands of objects that live for a moment and are no cycles. Looking through them took a fifth of the
     # drain's time as Python has it, a tenth with COLLECT_AFTER_OBJECTS.

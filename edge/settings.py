@@ -63,6 +63,8 @@ class Settings(WorkerSettings):
     """0: for ever."""
     errors_keep_days: int
     """0: for ever."""
+    sessions_keep_days: int
+    """How long after its end a session stays where it was; 0: for ever."""
     backups_keep: int
     """Daily backups of the embedded PostgreSQL that are kept; 0: none are made."""
     smtp_url: str | None
@@ -146,6 +148,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         short_play_s=variables.count("PENSTOCK_SHORT_PLAY_S", default=10, most=600, least=0),
         views_keep_months=variables.count("PENSTOCK_VIEWS_KEEP_MONTHS", default=0, most=1200),
         errors_keep_days=variables.count("PENSTOCK_ERRORS_KEEP_DAYS", default=90, most=36_500, least=0),
+        sessions_keep_days=variables.count("PENSTOCK_SESSIONS_KEEP_DAYS", default=90, most=36_500, least=0),
         backups_keep=variables.count("PENSTOCK_BACKUPS_KEEP", default=7, most=1000, least=0),
         smtp_url=_smtp(variables),
         mail_from=_mail_from(variables),

@@ -20,9 +20,19 @@ CREATE TRIGGER direct_purchases_transition BEFORE UPDATE ON direct_purchases FOR
 COMMENT ON TABLE direct_purchases IS 'A title that was paid for without an order, for good. One that was given back stays as a record and opens nothing.';
 COMMENT ON COLUMN direct_purchases.reference IS 'What the other shop, or the receipt, calls it.';
 
+-- Whatever gives a person a title, or takes a direct purchase back, waits here for the others of that person, and looks afterwards (the
+-- next statement sees what they have committed). Else an order and a direct purchase would each look, see nothing, and both give it; and one
+-- that is given back while an order with the same title is paid would leave the buyer with neither.
+-- One of 1,024 locks: a load of thousands of people's titles still fits PostgreSQL's table of locks. Nothing else takes them, so nobody who
+-- holds a row can be waited for in a circle.
+CREATE FUNCTION hold_purchases(person uuid) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(hashtext('penstock purchases'), hashtext(person::text) & 1023)
+$$;
+
 -- What an order has brought for good, or a rental that still runs, is not paid for a second time.
 CREATE FUNCTION direct_purchase_is_new() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM hold_purchases(NEW.user_id);
     IF EXISTS (SELECT FROM user_library l WHERE l.user_id = NEW.user_id AND l.content_id = NEW.content_id AND (l.expires_at IS NULL OR l.expires_at > now())) THEN
         PERFORM break_rule('direct_purchases__not_owned_already', 'an order has brought this title already');
     END IF;
@@ -30,13 +40,31 @@ BEGIN
 END $$;
 CREATE TRIGGER direct_purchases__not_owned_already BEFORE INSERT ON direct_purchases FOR EACH ROW WHEN (NEW.status = 'PAID') EXECUTE FUNCTION direct_purchase_is_new();
 
+CREATE FUNCTION direct_purchase_waits() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hold_purchases(NEW.user_id);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER direct_purchases_wait BEFORE UPDATE OF status ON direct_purchases FOR EACH ROW EXECUTE FUNCTION direct_purchase_waits();
+
+-- What is somebody's by a direct purchase, which is for good, an order leaves as it is.
+CREATE FUNCTION user_library_leaves_direct() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hold_purchases(NEW.user_id);
+    IF EXISTS (SELECT FROM direct_purchases d WHERE d.user_id = NEW.user_id AND d.content_id = NEW.content_id AND d.status = 'PAID') THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER user_library_leaves_direct BEFORE INSERT ON user_library FOR EACH ROW EXECUTE FUNCTION user_library_leaves_direct();
+
 CREATE FUNCTION owns_content(person uuid, thing uuid, at timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM user_library l WHERE l.user_id = person AND l.content_id = thing AND (l.expires_at IS NULL OR l.expires_at > at))
         OR EXISTS (SELECT FROM direct_purchases d WHERE d.user_id = person AND d.content_id = thing AND d.status = 'PAID')
 $$;
 COMMENT ON FUNCTION owns_content(uuid, uuid, timestamptz) IS 'By an order, a rental that runs, or a direct purchase.';
 
--- One row a person and title, whatever two shops did at the same moment: the direct purchase, which is for good, says it.
+-- One row a person and title: where a rental that is over was followed by a direct purchase, that says it.
 CREATE VIEW content_purchases WITH (security_invoker = true) AS
     SELECT l.id, l.tenant_id, l.content_id, l.user_id, l.acquired_at AS purchased_at, coalesce(i.price, 0) AS price, o.currency,
            o.status::text AS status, l.order_id, l.expires_at

@@ -3,7 +3,7 @@
 -- Tables that the product writes for itself, by the thousand and in batches: no person changes them, and they are made
 -- of ids that the product has checked. Everything else is audited, and kept inside its tenant.
 CREATE FUNCTION machine_tables() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['access_logs', 'api_usage', 'attribution_events', 'audit_logs', 'beat_ledger', 'beat_ledger_crowded', 'content_views', 'error_logs', 'idempotency_keys', 'listener_events',
+    SELECT ARRAY['access_logs', 'api_usage', 'archived_sessions', 'attribution_events', 'audit_logs', 'beat_ledger', 'beat_ledger_crowded', 'content_views', 'error_logs', 'idempotency_keys', 'listener_events',
                  'listener_events_daily', 'listener_events_hourly', 'listener_metrics', 'login_history', 'metrics_daily', 'notifications',
                  'online_sessions', 'outbox', 'playback_sessions', 'playlist_progress', 'refresh_tokens', 'search_analytics', 'security_events',
                  'sessions', 'streaming_tokens', 'watch_progress', 'webhook_deliveries']

@@ -109,6 +109,8 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user_id_idx ON sessions (user_id);
 CREATE INDEX sessions_impersonated_by_idx ON sessions (impersonated_by);
+CREATE INDEX sessions_ended_idx ON sessions (least(revoked_at, expires_at));
+COMMENT ON INDEX sessions_ended_idx IS 'By when they ended, or will: what archive_sessions() looks for.';
 COMMENT ON COLUMN sessions.token_digest IS 'SHA-256 of the session''s secret; the secret itself is never stored.';
 CREATE TRIGGER sessions_touch BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 

@@ -35,7 +35,7 @@ BEGIN
     IF gone <> '{}' THEN
         PERFORM set_config('app.user_id', '', true);
         scrubbed := gone || (SELECT coalesce(array_agg(id), '{}') FROM billing_addresses WHERE user_id = ANY (gone));
-        FOR each IN SELECT unnest(ARRAY['accounts', 'sessions', 'verifications', 'user_profiles', 'login_history', 'online_sessions', 'email_preferences',
+        FOR each IN SELECT unnest(ARRAY['accounts', 'sessions', 'archived_sessions', 'verifications', 'user_profiles', 'login_history', 'online_sessions', 'email_preferences',
                                         'user_metrics', 'billing_addresses']) AS name LOOP
             EXECUTE format('DELETE FROM %I WHERE user_id = ANY ($1)', each.name) USING gone;
         END LOOP;

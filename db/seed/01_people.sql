@@ -61,6 +61,10 @@ FROM people WHERE n <= 3 OR n % 3 = 0;
 INSERT INTO refresh_tokens (id, session_id, user_id, token_digest, parent_id, expires_at, created_at)
 SELECT pg_temp.sid('refreshed:' || n), pg_temp.sid('session:' || n), id, pg_temp.secret('refreshed:' || n), pg_temp.sid('refresh:' || n), pg_temp.ago(-14), pg_temp.ago(n % 14 - 0.1)
 FROM people WHERE n <= 3 OR n % 3 = 0;
+INSERT INTO archived_sessions (id, user_id, token_digest, expires_at, ip_address, user_agent, created_at, updated_at, archived_at)
+SELECT pg_temp.sid('archived:' || n), id, pg_temp.secret('archived:' || n), pg_temp.ago(200), ('192.0.2.' || n % 250)::inet, 'Firefox on Linux', pg_temp.ago(230), pg_temp.ago(230),
+       pg_temp.ago(110)
+FROM people WHERE (n = 3 OR n % 10 = 0) AND joined_at < pg_temp.ago(230);
 INSERT INTO verifications (id, user_id, identifier, purpose, token_digest, expires_at, created_at)
 SELECT pg_temp.sid('verification:' || n), id, handle || '@example.com', 'email', pg_temp.secret('verification:' || n), pg_temp.ago(0), pg_temp.ago(1)
 FROM people WHERE n % 20 = 19 OR n = 3;

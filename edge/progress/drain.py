@@ -258,12 +258,13 @@ class Drain:
         rules: Rules = DEFAULT_RULES,
         keep_months: int = 0,
         errors_keep_days: int = 0,
+        sessions_keep_days: int = 0,
     ) -> None:
         self._database = database
         self._redis = redis
         self._partitions = partitions
         self._rules = rules
-        self._keeper = Keeper(database, keep_months, errors_keep_days)
+        self._keeper = Keeper(database, keep_months, errors_keep_days, sessions_keep_days)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stopping = asyncio.Event()
         self._turns = Turns()

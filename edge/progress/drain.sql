@@ -201,6 +201,10 @@ DELETE FROM beat_ledger_crowded WHERE (session_id, event_id) IN
 DELETE FROM error_logs WHERE id IN
     (SELECT id FROM error_logs WHERE created_at < now() - make_interval(days => $1::integer) ORDER BY created_at LIMIT $2::bigint);
 
+-- name: sessions_archive value
+-- Moves some sessions that ended more than $1 days ago to their archive; how many. $2 how many at most.
+SELECT archive_sessions(now() - make_interval(days => $1::integer), $2::integer);
+
 -- name: presence_forget_old none
 -- Drops who has not been seen for a day.
 DELETE FROM online_sessions WHERE last_activity_at < now() - interval '1 day';

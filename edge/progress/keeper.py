@@ -1,4 +1,5 @@
-"""Keeps house: partitions of all event tables ahead and old ones aside, the ledger short, silent sessions' views, sums checked.
+"""Keeps house: partitions of all event tables ahead and old ones aside, the ledger short, silent sessions' views, sums checked,
+sessions that ended long ago in their archive.
 
 It lives with the drain because one of those always runs where heartbeats are written.
 """
@@ -25,15 +26,21 @@ AGAIN_S = 2.0
 FORGET_ROWS = 20_000
 FORGET_ROUNDS = 500
 PARTITION_ROUNDS = 500
+ARCHIVE_ROWS = 200
+"""Sessions in one transaction: the refresh tokens of each, hundreds where somebody stays signed in, go with it."""
+ARCHIVE_ROUNDS = 500
 
 
 class Keeper:
     """Runs in every drain; a lock lets one of them work at a time."""
 
-    def __init__(self, database: Database, keep_months: int, errors_keep_days: int = 0) -> None:
+    def __init__(
+        self, database: Database, keep_months: int, errors_keep_days: int = 0, sessions_keep_days: int = 0
+    ) -> None:
         self._database = database
         self._keep_months = keep_months
         self._errors_keep_days = errors_keep_days
+        self._sessions_keep_days = sessions_keep_days
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; soon again when PostgreSQL was away."""
@@ -69,6 +76,7 @@ class Keeper:
             if gone:
                 log.info("view_partitions_detached", months=self._keep_months, partitions=gone)
         await self._keep_partitions()
+        await self._archive_sessions()
         await self._refresh()
         return True
 
@@ -80,6 +88,18 @@ class Keeper:
             if not pieces:
                 break
             log.info("partitions_kept", pieces=[f"{piece['partition']}: {piece['done']}" for piece in pieces])
+
+    async def _archive_sessions(self) -> None:
+        """Those of all people, a few in a transaction: one that is cut off has moved none of its own, and the next round takes them."""
+        moved = 0
+        for _ in range(ARCHIVE_ROUNDS if self._sessions_keep_days else 0):
+            async with self._database.transaction(service(DEFAULT_TENANT)) as tx:
+                done = await tx.value(SQL["sessions_archive"], self._sessions_keep_days, ARCHIVE_ROWS)
+            moved += done
+            if done < ARCHIVE_ROWS:
+                break
+        if moved:
+            log.info("sessions_archived", days=self._sessions_keep_days, sessions=moved)
 
     async def _forget_errors(self, tenant_id: UUID) -> None:
         for _ in range(FORGET_ROUNDS if self._errors_keep_days else 0):

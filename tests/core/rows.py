@@ -50,6 +50,7 @@ WANTED: dict[str, Callable[[], Values]] = {
     "accounts": lambda: {"provider_id": "google"},
     "ai_token_balances": lambda: {"balance": 1_000_000},
     "api_usage": lambda: {"status_code": 200},
+    "archived_sessions": lambda: {"expires_at": "2026-01-01Z"},
     "assignment_submissions": lambda: {"link": "https://example.com/work"},
     "attribution_models": lambda: {"model_type": "linear"},
     "blogs": lambda: {"points_required": 0},

@@ -94,6 +94,7 @@ PATHS = [
 GOING = [
     promise(Goes("users", "sessions", "user_id"),
             pytest.mark.rule("streaming-018"), pytest.mark.rule("infocus-018"), pytest.mark.rule("edupeak-034")),
+    promise(Goes("users", "archived_sessions", "user_id"), pytest.mark.rule("edupeak-034"), pytest.mark.rule("edupeak-320")),
     promise(Goes("users", "accounts", "user_id"), pytest.mark.rule("streaming-019"), pytest.mark.rule("edupeak-035")),
     promise(Goes("users", "carts", "user_id"), pytest.mark.rule("streaming-020")),
     promise(Goes("users", "orders", "user_id"), pytest.mark.rule("streaming-021")),

@@ -19,6 +19,7 @@ GLOBAL = {
     "user_profiles": "global, as users are",
     "accounts": "global, as users are",
     "sessions": "global, as users are",
+    "archived_sessions": "global, as users are",
     "refresh_tokens": "global, as users are",
     "verifications": "global, as users are",
     "login_history": "global, as users are",

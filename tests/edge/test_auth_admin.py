@@ -179,6 +179,11 @@ async def test_an_erased_person_leaves_a_row_without_a_name_and_nothing_else(doo
     await do(door, {"user": {"id": str(mara_id)}}, "request_privacy", request_type="erasure")
     await door.run("INSERT INTO follows (follower_id, following_id) VALUES ($1, $2)", mara_id, id_of(admin))
     await door.run(
+        """INSERT INTO archived_sessions (user_id, token_digest, expires_at, user_agent, created_at, updated_at)
+           VALUES ($1, '', '2026-01-02Z', 'Mara Winter on Linux', '2026-01-01Z', '2026-01-01Z')""",
+        mara_id,
+    )
+    await door.run(
         "INSERT INTO orders (tenant_id, user_id, total_amount, currency, status) SELECT id, $1, 9, 'EUR', 'PAID' FROM tenants",
         mara_id,
     )
@@ -194,6 +199,7 @@ async def test_an_erased_person_leaves_a_row_without_a_name_and_nothing_else(doo
     for table in (
         "accounts",
         "sessions",
+        "archived_sessions",
         "refresh_tokens",
         "verifications",
         "user_profiles",

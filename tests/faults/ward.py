@@ -29,6 +29,7 @@ from tests.web import Answer, Person, enter, raw
 
 DURATION_MS = 600_000
 SEGMENTS = 40
+READY_S = 240
 MASTER = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360\nv.m3u8\n"
 
 
@@ -164,7 +165,7 @@ def running_ward(**variables: str) -> Iterator[Ward]:
         ward = Ward(installation, supervisor, content_id, f"hls/{content_id}/1-1")
         asyncio.run(_publish(ward))
         supervisor.start(edges=2, workers=0)
-        asyncio.run(supervisor.wait_ready())
+        asyncio.run(supervisor.wait_ready(READY_S))
         yield ward
     finally:
         supervisor.stop()

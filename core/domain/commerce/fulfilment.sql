@@ -1,6 +1,7 @@
 -- name: library_fill none
 -- Puts what a buyer's paid orders hold into their library: of one order, or of all where it is null; of some contents, or of all.
--- What they own for good, by an order or a direct purchase, stays as it is; a rental becomes their own.
+-- What they own for good stays as it is; a rental becomes their own. What they have by a direct purchase the schema leaves out
+-- (user_library_leaves_direct), once nobody else is giving them anything.
 INSERT INTO user_library (user_id, content_id, playlist_id, order_id, acquired_at)
 SELECT DISTINCT ON (b.content_id) $1::uuid, b.content_id, b.playlist_id, b.order_id, $4::timestamptz
 FROM (SELECT i.content_id, NULL::uuid AS playlist_id, o.id AS order_id FROM orders o JOIN order_items i ON i.order_id = o.id
@@ -9,7 +10,6 @@ FROM (SELECT i.content_id, NULL::uuid AS playlist_id, o.id AS order_id FROM orde
       SELECT e.content_id, i.playlist_id, o.id FROM orders o JOIN order_items i ON i.order_id = o.id JOIN playlist_episodes e ON e.playlist_id = i.playlist_id
       WHERE o.user_id = $1 AND o.status = 'PAID' AND i.item_type = 'PLAYLIST' AND ($2::uuid IS NULL OR o.id = $2)) AS b
 WHERE b.content_id IS NOT NULL AND ($3::uuid[] IS NULL OR b.content_id = ANY ($3))
-  AND NOT EXISTS (SELECT FROM direct_purchases d WHERE d.user_id = $1 AND d.content_id = b.content_id AND d.status = 'PAID')
 ORDER BY b.content_id, b.order_id, b.playlist_id NULLS FIRST
 ON CONFLICT (user_id, content_id) DO UPDATE SET playlist_id = EXCLUDED.playlist_id, order_id = EXCLUDED.order_id, acquired_at = EXCLUDED.acquired_at, expires_at = NULL
     WHERE user_library.expires_at IS NOT NULL;

@@ -145,6 +145,7 @@ TABLES = (
     ),
     Table("api_keys", hidden=frozenset({"key_hash", "tenant_id"})),
     Table("sessions", hidden=frozenset({"token_digest"})),
+    Table("archived_sessions", hidden=frozenset({"token_digest"})),
     Table("login_history"),
     Table("online_sessions", hidden=frozenset({"session_id"})),
     Table(

@@ -53,6 +53,7 @@ TOLD = {
     "PENSTOCK_VIEWS_KEEP_MONTHS": "13",
     "PENSTOCK_BACKUPS_KEEP": "3",
     "PENSTOCK_ERRORS_KEEP_DAYS": "5",
+    "PENSTOCK_SESSIONS_KEEP_DAYS": "6",
     "PENSTOCK_SMTP_URL": "smtp://mail.example",
     "PENSTOCK_MAIL_FROM": "Films <films@example.org>",
     "PENSTOCK_SITE_URL": "https://films.example.org",

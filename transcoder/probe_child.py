@@ -7,6 +7,7 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import av
@@ -15,8 +16,9 @@ from av.error import FFmpegError
 
 from core import errors
 from core.errors import Code
-from transcoder import source
+from transcoder import jumps, source
 from transcoder.codecs import TRANSFERS
+from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
 from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
 
@@ -181,7 +183,7 @@ def _length(path: str, container: Any, indexes: list[int]) -> float:
     if declared_s is not None and names & _HONEST_LENGTH:
         ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)
     if not all(index in ends for index in indexes):
-        ends = _ends(path, seek_s=None)
+        ends = _ends(path, seek_s=None, joined=indexes if names & jumps.FORMATS else ())
     wanted = [ends[index] for index in indexes if index in ends]
     if not wanted:
         raise _Reject(errors.TRUNCATED_MEDIA, "The file has a header but no picture or sound after it.")
@@ -200,8 +202,10 @@ def _length(path: str, container: Any, indexes: list[int]) -> float:
     return duration_s
 
 
-def _ends(path: str, seek_s: float | None) -> dict[int, float]:
+def _ends(path: str, seek_s: float | None, joined: Sequence[int] = ()) -> dict[int, float]:
+    """Where the last packet of each stream ends; the time line of those in `joined` is straightened first."""
     ends: dict[int, float] = {}
+    straightener = Straightener()
     with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
         try:
             if seek_s is not None and seek_s > 0:
@@ -211,6 +215,12 @@ def _ends(path: str, seek_s: float | None) -> dict[int, float]:
                 if stamp is not None and not packet.is_corrupt:
                     end = float((stamp + (packet.duration or 0)) * packet.time_base)
                     index = packet.stream.index
+                    if index in joined and packet.dts is not None:
+                        unit_us = packet.time_base * av.time_base
+                        shift_us = straightener.shift(
+                            index, int(packet.dts * unit_us), int((packet.duration or 0) * unit_us)
+                        )
+                        end += shift_us / av.time_base
                     ends[index] = max(end, ends.get(index, end))
         except FFmpegError:
             pass  # the end of what can be read

@@ -76,13 +76,15 @@ def _describe(path: str, container: Any) -> Source:
     if picture is not None:
         _check_size(picture.codec_context.width, picture.codec_context.height)
     wanted = [s for s in [picture, *heard] if s is not None]
-    first_frames = _decode_first(container, wanted)
+    first_frames, met = _decode_first(container, wanted)
     if picture is not None and picture.index not in first_frames:
         raise _Reject(errors.NOT_MEDIA, "No picture in the file can be decoded.")
-    heard = [s for s in heard if s.index in first_frames]
-    if picture is None and not heard:
+    # One that begins later than anybody looked is kept, if there is any of it.
+    heard = [s for s in heard if s.index in first_frames or s.index not in met]
+    if picture is None and not any(s.index in first_frames for s in heard):
         raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
-    duration_s = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    heard = [s for s in heard if s.index in ends]
     covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
     return Source(
         format=container.format.name,
@@ -124,10 +126,14 @@ def _tag(stream: Any, name: str) -> str | None:
     return value if value not in ("", "und") else None
 
 
-def _decode_first(container: Any, streams: list[Any]) -> dict[int, Any]:
+def _decode_first(container: Any, streams: list[Any]) -> tuple[dict[int, Any], set[int]]:
+    """The first frame of each stream that can be decoded, and of which streams there was anything to decode."""
     frames: dict[int, Any] = {}
+    met: set[int] = set()
     try:
         for number, packet in enumerate(container.demux(*streams)):
+            if packet.size:
+                met.add(packet.stream.index)
             if packet.stream.index not in frames:
                 try:
                     for frame in packet.decode():
@@ -138,7 +144,7 @@ def _decode_first(container: Any, streams: list[Any]) -> dict[int, Any]:
                 break
     except FFmpegError:
         pass  # what was decoded until the damage counts
-    return frames
+    return frames, met
 
 
 def _video(stream: Any, frame: Any) -> VideoTrack:
@@ -172,8 +178,8 @@ def _side_data(frame: Any, kind: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def _length(path: str, container: Any, indexes: list[int]) -> float:
-    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends."""
+def _length(path: str, container: Any, indexes: list[int]) -> tuple[float, dict[int, float]]:
+    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends."""
     declared_s = container.duration / av.time_base if container.duration else None
     if declared_s is not None and declared_s > source.MAX_DURATION_S:
         raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
@@ -199,7 +205,7 @@ def _length(path: str, container: Any, indexes: list[int]) -> float:
                 errors.TRUNCATED_MEDIA,
                 f"The file is cut off: it should last {declared_s:.0f} s, but {missing_s:.0f} s are missing.",
             )
-    return duration_s
+    return duration_s, ends
 
 
 def _ends(path: str, seek_s: float | None, joined: Sequence[int] = ()) -> dict[int, float]:

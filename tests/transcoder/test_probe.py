@@ -157,6 +157,17 @@ async def test_what_a_film_holds_is_told(tmp_path: Path) -> None:
     assert abs(source.duration_s - 2) < 0.1
 
 
+async def test_a_sound_that_begins_late_is_heard(tmp_path: Path) -> None:
+    """Minutes of pictures come before it in the file; one that never comes is no sound."""
+    pictures = make(tmp_path / "pictures.mp4", *picture("32x32", "60", 80), *FAST)
+    late = ("-itsoffset", "75", *sound(seconds=2), *sound(seconds=1), "-map", "0", "-map", "1", "-map", "2")
+    path = make(
+        tmp_path / "late.mkv", "-i", str(pictures), *late, "-filter:a:1", "aselect=0", "-c:v", "copy", "-c:a", "aac"
+    )
+    source = await probe(path)
+    assert [track.index for track in source.audio] == [1]
+
+
 @given(st.binary(max_size=300), st.integers(0, 10**6))
 def test_the_sniffers_never_fail_on_any_bytes(data: bytes, more: int) -> None:
     for look in (check_boxes, check_length):

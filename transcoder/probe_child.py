@@ -13,8 +13,10 @@ from typing import Any
 import av
 import msgspec
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from core import errors
+from core.domain.media_texts import TextKind
 from core.errors import Code
 from transcoder import jumps, source
 from transcoder.codecs import TRANSFERS
@@ -91,11 +93,13 @@ def _describe(path: str, container: Any) -> Source:
         duration_s=duration_s,
         video=None if picture is None else _video(picture, first_frames[picture.index]),
         audio=tuple(
-            AudioTrack(s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"))
-            for s in heard
+            AudioTrack(
+                s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"), _is_described(s)
+            )
+            for s in sorted(heard, key=_is_beside)
         ),
         text=tuple(
-            TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), bool(s.disposition & 64))
+            TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), _text_kind(s))
             for s in container.streams.subtitles
             if _codec(s) in source.TEXT_CODECS
         )[: source.MAX_TEXT_TRACKS],
@@ -112,7 +116,22 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _text_kind(stream: Any) -> TextKind:
+    if stream.disposition & Disposition.forced:
+        return "forced"
+    return "captions" if stream.disposition & Disposition.hearing_impaired else "subtitles"
+
+
+def _is_described(stream: Any) -> bool:
+    return bool(stream.disposition & (Disposition.visual_impaired | Disposition.descriptions))
+
+
+def _is_beside(stream: Any) -> bool:
+    """What is not to be heard unless it is asked for; a file's own order counts among the rest."""
+    return _is_described(stream) or bool(stream.disposition & Disposition.comment)
 
 
 def _codec(stream: Any) -> str:

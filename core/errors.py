@@ -168,6 +168,7 @@ CANCELLED = Code("PS611", 409, "The job was cancelled.")
 UPLOAD_CONFLICT = Code("PS612", 409, "The upload is at another offset.")
 UPLOAD_GONE = Code("PS613", 410, "The upload has expired or was ended.")
 DISK_FULL = Code("PS614", 507, "There is no room left on the disk.")
+NO_SUBTITLES = Code("PS950", 422, "The file holds no subtitles that can be read.", "Send .srt, .vtt or .ass.")
 NOT_CONFINED = Code("PS615", 500, "A decoder could not be shut in on this machine, so it was not started.")
 ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding needs.")
 NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypted title's key with.")
@@ -200,9 +201,7 @@ COURSE_UNPRICED = Code("PS912", 409, "A course that is sold needs a price.", "Se
 STORAGE_QUOTA = Code(
     "PS920", 413, "The workspace may not hold that many bytes.", "Delete something; the operator sets its quota."
 )
-SCRATCH_SPENT = Code(
-    "PS921", 500, "Encoding took more scratch space than it may.", "The operator sets PENSTOCK_SCRATCH_GB."
-)
+SCRATCH_SPENT = Code("PS921", 500, "Encoding took more scratch than it may.", "The operator sets PENSTOCK_SCRATCH_GB.")
 
 
 @dataclass(frozen=True, slots=True)

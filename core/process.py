@@ -42,13 +42,14 @@ def die_with_parent(limits: Limits = NO_LIMITS, death_signal: int = signal.SIGKI
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-        for kind, value in (
-            (resource.RLIMIT_CPU, limits.cpu_s),
-            (resource.RLIMIT_AS, limits.memory_bytes),
-            (resource.RLIMIT_FSIZE, limits.file_bytes),
+        for kind, value, more in (
+            # SIGXCPU comes before SIGKILL, which could be anybody's: who was ended by its own limit can be told.
+            (resource.RLIMIT_CPU, limits.cpu_s, 1),
+            (resource.RLIMIT_AS, limits.memory_bytes, 0),
+            (resource.RLIMIT_FSIZE, limits.file_bytes, 0),
         ):
             if value is not None:
-                resource.setrlimit(kind, (value, value))
+                resource.setrlimit(kind, (value, value + more))
 
     return prepare
 

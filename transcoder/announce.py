@@ -6,6 +6,7 @@ from core.domain.media_results import Planned
 from transcoder.ladder import Plan
 from transcoder.languages import UNKNOWN, language_name, language_tag
 from transcoder.source import Source
+from transcoder.texts import name_text
 
 
 def announce(source: Source, plan: Plan, language: str | None = None) -> tuple[Planned, ...]:
@@ -22,6 +23,6 @@ def announce(source: Source, plan: Plan, language: str | None = None) -> tuple[P
     texts = []
     for number, text in enumerate(source.text if plan.grid is not None else ()):
         tag = language_tag(text.language)
-        name = text.title or language_name(tag) or f"Subtitles {number + 1}"
+        name = text.title or name_text(text.kind, tag) or f"Subtitles {number + 1}"
         texts.append(Planned("subtitles", name, "wvtt", language=tag))
     return (*pictures, *sounds, *texts)

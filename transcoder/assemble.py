@@ -5,16 +5,16 @@ Decides names and groups. Blocking (files only): run it in a thread. Knows no da
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from core.domain.media_results import Rendition
 from transcoder import playlists
-from transcoder.captions import cut_vtt, parse_vtt, thumbnails_vtt, write_vtt
+from transcoder.captions import cut_vtt, thumbnails_vtt, write_vtt
 from transcoder.codecs import CODECS, range_name
 from transcoder.dash import Stream, Words, manifest
-from transcoder.encode import text_file
 from transcoder.encode_picture import video_file
 from transcoder.encode_sound import audio_file
 from transcoder.ladder import GOPS_PER_SEGMENT, Plan, Rung
@@ -22,6 +22,7 @@ from transcoder.languages import UNKNOWN, language_name, language_tag
 from transcoder.package import INIT, Packaged, package_audio, package_video
 from transcoder.playlists import Bandwidth, Choice, Piece, Variant
 from transcoder.source import Source
+from transcoder.texts import CHARACTERISTICS, DASH_ROLES, Text, choose_texts, embedded_texts
 
 MASTER = "master.m3u8"
 PLAYLIST = "playlist.m3u8"
@@ -31,6 +32,7 @@ WHOLE_TEXT = "whole.vtt"
 POSTER = "poster.jpg"
 AUDIO_GROUP = "audio"
 TEXT_GROUP = "text"
+_DESCRIBES = "public.accessibility.describes-video"
 # Subtitles are small: fewer, longer segments than the picture's.
 _TEXT_SEGMENTS_JOINED = 8
 
@@ -57,6 +59,7 @@ class _Heard:
     channels: int
     packaged: Packaged
     bandwidth: Bandwidth
+    purpose: str | None
 
 
 class _Layout:
@@ -83,6 +86,8 @@ class _Layout:
             if language == UNKNOWN and sound.track == 0:
                 language = self.language
             called = track.title or language_name(language) or f"Audio {sound.track + 1}"
+            if track.is_described and track.title is None:
+                called = f"{called} (described)"
             name = _unused(called if sound.channels == 2 else f"{called} (5.1)", names)
             folder = f"audio/{number}-{language}"
             raw = audio_file(self.raw, number)
@@ -94,10 +99,15 @@ class _Layout:
             self.streams.append(
                 Stream(
                     folder, packaged.track.codecs, bandwidth, packaged.track.timescale, packaged.segments,
-                    channels=sound.channels, language=language, is_default=number == 0,
+                    channels=sound.channels, language=language, is_default=number == 0, is_described=track.is_described,
                 )
             )  # fmt: skip
-            self.sounds.append(_Heard(f"{folder}/{PLAYLIST}", name, language, sound.channels, packaged, bandwidth))
+            self.sounds.append(
+                _Heard(
+                    f"{folder}/{PLAYLIST}", name, language, sound.channels, packaged, bandwidth,
+                    _DESCRIBES if track.is_described else None,
+                )
+            )  # fmt: skip
             self.renditions.append(
                 Rendition(
                     "audio", name, f"{folder}/{PLAYLIST}", packaged.track.codecs, bandwidth_bps=bandwidth.peak_bps,
@@ -108,46 +118,44 @@ class _Layout:
             )  # fmt: skip
         if len(self.sounds) > 1 or (self.sounds and self.plan.grid):
             self.choices += [
-                Choice("AUDIO", AUDIO_GROUP, s.name, s.language, s.path, number == 0, s.channels)
-                for number, s in enumerate(self.sounds)
+                Choice("AUDIO", AUDIO_GROUP, s.name, s.language, s.path, n == 0, s.channels, characteristics=s.purpose)
+                for n, s in enumerate(self.sounds)
             ]
 
-    def add_texts(self) -> None:
+    def add_texts(self, given: Sequence[Text]) -> None:
         names: set[str] = set()
         folders: set[str] = set()
-        segments = self._text_durations()
-        for number, track in enumerate(self.source.text):
-            path = text_file(self.raw, number)
-            cues = parse_vtt(path.read_text("utf-8", "replace")) if path.exists() else []
-            if not cues:
-                continue  # an empty track offers a choice that shows nothing
-            language = language_tag(track.language)
-            name = _unused(track.title or language_name(language) or f"Subtitles {number + 1}", names)
-            folder = f"subtitles/{_unused(language, folders, '-')}"
-            pieces = []
-            (self.out / folder).mkdir(parents=True)
-            for at, (duration, document) in enumerate(zip(segments, cut_vtt(cues, segments), strict=True)):
-                data = document.encode()
-                (self.out / folder / f"{at}.vtt").write_bytes(data)
-                pieces.append(Piece(f"{at}.vtt", duration, len(data)))
-            self._write(
-                f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, playlists.target_duration(pieces), init=None)
+        default = next((text for text in given if text.is_default), None)
+        for text in choose_texts(tuple(embedded_texts(self.source, self.raw)), given):
+            self._add_text(text, names, folders, is_default=text is default)
+
+    def _add_text(self, text: Text, names: set[str], folders: set[str], *, is_default: bool) -> None:
+        name = _unused(text.name, names)
+        folder = f"subtitles/{_unused(text.language, folders, '-')}"
+        segments, pieces = self._text_durations(), []
+        (self.out / folder).mkdir(parents=True)
+        for at, (duration, document) in enumerate(zip(segments, cut_vtt(text.cues, segments), strict=True)):
+            data = document.encode()
+            (self.out / folder / f"{at}.vtt").write_bytes(data)
+            pieces.append(Piece(f"{at}.vtt", duration, len(data)))
+        target_s = playlists.target_duration(pieces)
+        self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, target_s, init=None))
+        whole = write_vtt(text.cues)
+        self._write(f"{folder}/{WHOLE_TEXT}", whole)
+        bps = max(1, int(8 * len(whole.encode()) / self.plan.duration))
+        self.words.append(Words(f"{folder}/{WHOLE_TEXT}", text.language, bps, DASH_ROLES[text.kind]))
+        self.choices.append(
+            Choice(
+                "SUBTITLES", TEXT_GROUP, name, text.language, f"{folder}/{PLAYLIST}", is_default,
+                is_forced=text.kind == "forced", characteristics=CHARACTERISTICS[text.kind],
             )
-            whole = write_vtt(cues)
-            self._write(f"{folder}/{WHOLE_TEXT}", whole)
-            bps = max(1, int(8 * len(whole.encode()) / self.plan.duration))
-            self.words.append(Words(f"{folder}/{WHOLE_TEXT}", language, bps))
-            self.choices.append(
-                Choice(
-                    "SUBTITLES", TEXT_GROUP, name, language, f"{folder}/{PLAYLIST}", False, is_forced=track.is_forced
-                )
+        )  # fmt: skip
+        self.renditions.append(
+            Rendition(
+                "subtitles", name, f"{folder}/{PLAYLIST}", "wvtt", language=text.language, segment_count=len(pieces),
+                size_bytes=sum(p.size_bytes for p in pieces), duration_ms=_ms(self.plan.duration),
             )
-            self.renditions.append(
-                Rendition(
-                    "subtitles", name, f"{folder}/{PLAYLIST}", "wvtt", language=language, segment_count=len(pieces),
-                    size_bytes=sum(p.size_bytes for p in pieces), duration_ms=_ms(self.plan.duration),
-                )
-            )  # fmt: skip
+        )  # fmt: skip
 
     def _text_durations(self) -> list[Fraction]:
         whole, left, durations = self.plan.segment * _TEXT_SEGMENTS_JOINED, self.plan.duration, []
@@ -224,16 +232,24 @@ class _Layout:
         (self.out / path).write_text(text, "utf-8")
 
 
-def assemble(source: Source, plan: Plan, raw: Path, out: Path, language: str | None, chunks: int = 1) -> Generation:
+def assemble(
+    source: Source,
+    plan: Plan,
+    raw: Path,
+    out: Path,
+    language: str | None,
+    chunks: int = 1,
+    texts: Sequence[Text] = (),
+) -> Generation:
     """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, OSError.
 
-    Pictures that were made in more than one chunk lie in `raw`/0, `raw`/1 and so on.
+    Pictures that were made in more than one chunk lie in `raw`/0, `raw`/1 and so on. `texts` come beside those in the source.
     """
     out.mkdir(parents=True)
     layout = _Layout(source, plan, raw, out, language, chunks)
     layout.add_sounds()
     if plan.grid is not None:
-        layout.add_texts()
+        layout.add_texts(texts)
         layout.add_pictures()
     else:
         layout.add_sound_only()

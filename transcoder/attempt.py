@@ -6,6 +6,7 @@ Whatever stops it (a refusal, a failing store, being cancelled), its scratch fol
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ from transcoder.publish import Manifest, publish, withdraw
 from transcoder.scratch import attempt_folder
 from transcoder.source import Source
 from transcoder.status import Status
+from transcoder.texts import Text, fetch_texts
 from transcoder.unsound import Unsound
 from transcoder.wishes import decide_wishes
 from transcoder.workshop import Workshop, check_room
@@ -130,7 +132,8 @@ async def _finish(
     prefix = attempt.store_prefix
     key = new_key() if encrypt else None
     sealed = seal_key(ring_of(shop), key, prefix) if key is not None else None
-    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language)
+    texts = await fetch_texts(shop.store, attempt.texts)
+    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language, texts)
     generation = await check_generation(shop.exe, generation, source.duration_s, key)
     status.enter("publishing", 0.95)
     manifest = await publish(
@@ -147,11 +150,11 @@ def ring_of(shop: Workshop) -> KeyRing:
 
 
 async def _assemble(
-    exe: Path, source: Source, wanted: Plan, folder: Path, chunks: int, language: str | None
+    exe: Path, source: Source, wanted: Plan, folder: Path, chunks: int, language: str | None, texts: Sequence[Text]
 ) -> Generation:
     raw, out = folder / "raw", folder / "out"
     try:
-        generation = await asyncio.to_thread(assemble, source, wanted, raw, out, language, chunks)
+        generation = await asyncio.to_thread(assemble, source, wanted, raw, out, language, chunks, texts)
     except Mp4Error as error:
         raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
     if wanted.grid is not None:

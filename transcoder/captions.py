@@ -1,44 +1,15 @@
-"""WebVTT: reads the cues of a file, cuts them into segments, and writes the map of the thumbnails. Pure."""
+"""WebVTT: cuts cues into segments, and writes the map of the thumbnails. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
+from core.domain.media_subtitles import Cue
 from transcoder.ladder import Sprite
 
 # The media time of every rendition begins at zero.
 _HEADER = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n"
-_TIMING = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})[ \t]+-->[ \t]+((?:\d+:)?\d\d:\d\d\.\d{3})(?:[ \t]+(.*))?$")
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """One text on the screen, from `start_ms` to `end_ms`."""
-
-    start_ms: int
-    end_ms: int
-    settings: str
-    text: str
-
-
-def parse_vtt(document: str) -> list[Cue]:
-    """The cues of a WebVTT file, in order; blocks that are no cues, or that end before they start, are skipped."""
-    cues = []
-    for block in re.split(r"\n[ \t]*\n+", document.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")):
-        lines = block.strip("\n").split("\n")
-        at = next((n for n, line in enumerate(lines[:2]) if "-->" in line), None)
-        timing = _TIMING.match(lines[at].strip()) if at is not None else None
-        if at is None or timing is None:
-            continue
-        # An arrow within a text would end the cue in some players.
-        text = "\n".join(line for line in lines[at + 1 :] if "-->" not in line)
-        start_ms, end_ms = _read_ms(timing.group(1)), _read_ms(timing.group(2))
-        if text.strip() and end_ms > start_ms:
-            cues.append(Cue(start_ms, end_ms, timing.group(3) or "", text))
-    return sorted(cues, key=lambda cue: (cue.start_ms, cue.end_ms))
 
 
 def cut_vtt(cues: Sequence[Cue], durations: Sequence[Fraction]) -> list[str]:
@@ -76,14 +47,6 @@ def _write(cue: Cue) -> str:
 
 def _to_ms(seconds: Fraction) -> int:
     return int(seconds * 1000 + Fraction(1, 2))
-
-
-def _read_ms(stamp: str) -> int:
-    clock, milliseconds = stamp.split(".")
-    seconds = 0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + int(part)
-    return 1000 * seconds + int(milliseconds)
 
 
 def _show_ms(value_ms: int) -> str:

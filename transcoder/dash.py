@@ -36,6 +36,7 @@ class Stream:
     channels: int | None = None
     language: str = "und"
     is_default: bool = True
+    is_described: bool = False
     transfer: int | None = None
     """Of a picture whose range is not SDR's: its transfer characteristics."""
 
@@ -47,6 +48,8 @@ class Words:
     path: str
     language: str
     bandwidth_bps: int
+    role: str = "subtitle"
+    """In the words of urn:mpeg:dash:role:2011."""
 
 
 def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], words: Sequence[Words]) -> str:
@@ -69,7 +72,7 @@ def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], w
     for number, words_ in enumerate(words):
         lines += [
             f'<AdaptationSet contentType="text" mimeType="text/vtt" id="text-{number}" lang={quoteattr(words_.language)}>',
-            f'<Role schemeIdUri="{_ROLE}" value="subtitle"/>',
+            f'<Role schemeIdUri="{_ROLE}" value="{words_.role}"/>',
             f'<Representation id={quoteattr(words_.path)} bandwidth="{words_.bandwidth_bps}">'
             f"<BaseURL>{words_.path}</BaseURL></Representation>",
             "</AdaptationSet>",
@@ -78,7 +81,7 @@ def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], w
 
 
 def _set(attributes: str, streams: Sequence[Stream]) -> list[str]:
-    role = "main" if streams[0].is_default else "alternate"
+    role = "description" if streams[0].is_described else "main" if streams[0].is_default else "alternate"
     return [
         f'<AdaptationSet {attributes} segmentAlignment="true" startWithSAP="1">',
         *_colours(streams[0].transfer),

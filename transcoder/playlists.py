@@ -48,6 +48,8 @@ class Choice:
     is_default: bool
     channels: int | None = None
     is_forced: bool = False
+    characteristics: str | None = None
+    """What it is for, in Apple's words (Apple 4.5, 4.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ def _choice(choice: Choice) -> str:
     ]
     if choice.is_forced:
         attributes.append("FORCED=YES")
+    if choice.characteristics is not None:
+        attributes.append(f"CHARACTERISTICS={_quoted(choice.characteristics)}")
     if choice.channels is not None:
         attributes.append(f"CHANNELS={_quoted(str(choice.channels))}")
     attributes.append(f"URI={_quoted(choice.uri)}")

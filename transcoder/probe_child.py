@@ -7,16 +7,20 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import av
 import msgspec
 from av.error import FFmpegError
+from av.stream import Disposition
 
 from core import errors
+from core.domain.media_texts import TextKind
 from core.errors import Code
-from transcoder import source
+from transcoder import jumps, source
 from transcoder.codecs import TRANSFERS
+from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
 from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
 
@@ -74,24 +78,28 @@ def _describe(path: str, container: Any) -> Source:
     if picture is not None:
         _check_size(picture.codec_context.width, picture.codec_context.height)
     wanted = [s for s in [picture, *heard] if s is not None]
-    first_frames = _decode_first(container, wanted)
+    first_frames, met = _decode_first(container, wanted)
     if picture is not None and picture.index not in first_frames:
         raise _Reject(errors.NOT_MEDIA, "No picture in the file can be decoded.")
-    heard = [s for s in heard if s.index in first_frames]
-    if picture is None and not heard:
+    # One that begins later than anybody looked is kept, if there is any of it.
+    heard = [s for s in heard if s.index in first_frames or s.index not in met]
+    if picture is None and not any(s.index in first_frames for s in heard):
         raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
-    duration_s = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    heard = [s for s in heard if s.index in ends]
     covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
     return Source(
         format=container.format.name,
         duration_s=duration_s,
         video=None if picture is None else _video(picture, first_frames[picture.index]),
         audio=tuple(
-            AudioTrack(s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"))
-            for s in heard
+            AudioTrack(
+                s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"), _is_described(s)
+            )
+            for s in sorted(heard, key=_is_beside)
         ),
         text=tuple(
-            TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), bool(s.disposition & 64))
+            TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), _text_kind(s))
             for s in container.streams.subtitles
             if _codec(s) in source.TEXT_CODECS
         )[: source.MAX_TEXT_TRACKS],
@@ -108,7 +116,22 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _text_kind(stream: Any) -> TextKind:
+    if stream.disposition & Disposition.forced:
+        return "forced"
+    return "captions" if stream.disposition & Disposition.hearing_impaired else "subtitles"
+
+
+def _is_described(stream: Any) -> bool:
+    return bool(stream.disposition & (Disposition.visual_impaired | Disposition.descriptions))
+
+
+def _is_beside(stream: Any) -> bool:
+    """What is not to be heard unless it is asked for; a file's own order counts among the rest."""
+    return _is_described(stream) or bool(stream.disposition & Disposition.comment)
 
 
 def _codec(stream: Any) -> str:
@@ -122,10 +145,14 @@ def _tag(stream: Any, name: str) -> str | None:
     return value if value not in ("", "und") else None
 
 
-def _decode_first(container: Any, streams: list[Any]) -> dict[int, Any]:
+def _decode_first(container: Any, streams: list[Any]) -> tuple[dict[int, Any], set[int]]:
+    """The first frame of each stream that can be decoded, and of which streams there was anything to decode."""
     frames: dict[int, Any] = {}
+    met: set[int] = set()
     try:
         for number, packet in enumerate(container.demux(*streams)):
+            if packet.size:
+                met.add(packet.stream.index)
             if packet.stream.index not in frames:
                 try:
                     for frame in packet.decode():
@@ -136,7 +163,7 @@ def _decode_first(container: Any, streams: list[Any]) -> dict[int, Any]:
                 break
     except FFmpegError:
         pass  # what was decoded until the damage counts
-    return frames
+    return frames, met
 
 
 def _video(stream: Any, frame: Any) -> VideoTrack:
@@ -170,8 +197,8 @@ def _side_data(frame: Any, kind: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def _length(path: str, container: Any, indexes: list[int]) -> float:
-    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends."""
+def _length(path: str, container: Any, indexes: list[int]) -> tuple[float, dict[int, float]]:
+    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends."""
     declared_s = container.duration / av.time_base if container.duration else None
     if declared_s is not None and declared_s > source.MAX_DURATION_S:
         raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
@@ -181,7 +208,7 @@ def _length(path: str, container: Any, indexes: list[int]) -> float:
     if declared_s is not None and names & _HONEST_LENGTH:
         ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)
     if not all(index in ends for index in indexes):
-        ends = _ends(path, seek_s=None)
+        ends = _ends(path, seek_s=None, joined=indexes if names & jumps.FORMATS else ())
     wanted = [ends[index] for index in indexes if index in ends]
     if not wanted:
         raise _Reject(errors.TRUNCATED_MEDIA, "The file has a header but no picture or sound after it.")
@@ -197,11 +224,13 @@ def _length(path: str, container: Any, indexes: list[int]) -> float:
                 errors.TRUNCATED_MEDIA,
                 f"The file is cut off: it should last {declared_s:.0f} s, but {missing_s:.0f} s are missing.",
             )
-    return duration_s
+    return duration_s, ends
 
 
-def _ends(path: str, seek_s: float | None) -> dict[int, float]:
+def _ends(path: str, seek_s: float | None, joined: Sequence[int] = ()) -> dict[int, float]:
+    """Where the last packet of each stream ends; the time line of those in `joined` is straightened first."""
     ends: dict[int, float] = {}
+    straightener = Straightener()
     with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
         try:
             if seek_s is not None and seek_s > 0:
@@ -211,6 +240,12 @@ def _ends(path: str, seek_s: float | None) -> dict[int, float]:
                 if stamp is not None and not packet.is_corrupt:
                     end = float((stamp + (packet.duration or 0)) * packet.time_base)
                     index = packet.stream.index
+                    if index in joined and packet.dts is not None:
+                        unit_us = packet.time_base * av.time_base
+                        shift_us = straightener.shift(
+                            index, int(packet.dts * unit_us), int((packet.duration or 0) * unit_us)
+                        )
+                        end += shift_us / av.time_base
                     ends[index] = max(end, ends.get(index, end))
         except FFmpegError:
             pass  # the end of what can be read

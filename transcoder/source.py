@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
+from core.domain.media_texts import TextKind
 from transcoder.codecs import VideoRange
 
 MAX_SIDE_PX = 8192
@@ -106,6 +107,8 @@ class AudioTrack(msgspec.Struct, frozen=True):
     channels: int
     language: str | None = None
     title: str | None = None
+    is_described: bool = False
+    """Whether it tells what is to be seen, for those who do not see it."""
 
 
 class TextTrack(msgspec.Struct, frozen=True):
@@ -115,7 +118,7 @@ class TextTrack(msgspec.Struct, frozen=True):
     codec: str
     language: str | None = None
     title: str | None = None
-    is_forced: bool = False
+    kind: TextKind = "subtitles"
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from core import errors
 from core.database import Tx
+from core.domain import media_texts
 from core.domain.context import Table
 from core.domain.media_encoding import AS_SET, Encoding, check_encoding
 from core.domain.media_tasks import queue_tasks
@@ -145,12 +146,7 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
         raise refusal
     await check_quota(tx, file.size_bytes)
     content_id, job_id = uuid7(), uuid7()
-    extension = PurePosixPath(file.name).suffix.lstrip(".").lower()[:16]
-    await tx.run(
-        SQL["file_insert"], file.file_id, file.uploader_id, file.name, file.size_bytes, file.mime_type, extension,
-        file.checksum, "content", content_id,
-    )  # fmt: skip
-    await tx.run(SQL["storage_insert"], file.file_id, file.storage_provider, file.bucket, file.storage_key)
+    await _store_file(tx, file, "content", content_id)
     await tx.run(
         SQL["content_insert"], content_id, title.title.strip(), title.description, title.content_type, file.file_id,
         title.language, title.is_free,
@@ -159,6 +155,25 @@ async def submit(tx: Tx, file: NewFile, title: NewTitle, *, priority: int = 0) -
         tx, job_id, content_id, file.file_id, priority, title.publish, file.uploader_id, file.size_bytes, title.encoding
     )  # fmt: skip
     return Submitted(content_id, file.file_id, job_id)
+
+
+async def submit_text(tx: Tx, file: NewFile, text: media_texts.NewText) -> UUID:
+    """Stores a subtitle file as a track of its title, which the next packaging offers; the track's id. Raises Refusal."""
+    if refusal := media_texts.check_text(text, file.size_bytes) or check_file(file):
+        raise refusal
+    await check_quota(tx, file.size_bytes)
+    await media_texts.check_place(tx, text.content_id)
+    await _store_file(tx, file, "text_track", text.content_id)
+    return await media_texts.put_text(tx, file.file_id, text)
+
+
+async def _store_file(tx: Tx, file: NewFile, entity_type: str, entity_id: UUID) -> None:
+    extension = PurePosixPath(file.name).suffix.lstrip(".").lower()[:16]
+    await tx.run(
+        SQL["file_insert"], file.file_id, file.uploader_id, file.name, file.size_bytes, file.mime_type, extension,
+        file.checksum, entity_type, entity_id,
+    )  # fmt: skip
+    await tx.run(SQL["storage_insert"], file.file_id, file.storage_provider, file.bucket, file.storage_key)
 
 
 async def check_quota(tx: Tx, more_bytes: int) -> None:

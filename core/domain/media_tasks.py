@@ -20,6 +20,7 @@ from core.domain import media_dispatch, media_keys, media_previews
 from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Planned, Poster
+from core.domain.media_texts import GivenText, given_texts
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -68,6 +69,8 @@ class Attempt:
     pieces: tuple[Piece, ...] = ()
     """What a stitch joins."""
     encoding: Encoding = AS_SET
+    texts: tuple[GivenText, ...] = ()
+    """Subtitles that were uploaded beside the film."""
     resumes: bool = False
     """Whether players already hold what an earlier attempt has put under `store_prefix`: it is continued, never replaced."""
 
@@ -135,8 +138,10 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     assert source is not None  # by foreign key
     language, prefix, resumes = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}", False
     pieces: tuple[Piece, ...] = ()
+    texts: tuple[GivenText, ...] = ()
     if row["kind"] in ("transcode", "stitch"):
         language, prefix = await _allot(tx, row, fence)
+        texts = await given_texts(tx, row["content_id"])
     if row["kind"] == "preview":
         prefix, resumes = await media_previews.allot(tx, row, fence)
     if row["kind"] == "stitch":
@@ -145,7 +150,7 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     return Attempt(
         task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
         source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
-        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), resumes,
+        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), texts, resumes,
     )  # fmt: skip
 
 

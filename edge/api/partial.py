@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from core.domain.media_encoding import AS_SET, Encoding
+from core.domain.media_texts import NewText
 from core.errors import BAD_FIELD, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
 from edge.api.tus import CHECKSUMS, Checksum
 
@@ -48,6 +49,8 @@ class Note(msgspec.Struct, frozen=True):
     language: str | None
     expires_at: float
     encoding: Encoding = AS_SET
+    text: NewText | None = None
+    """Subtitles of a title that is there already, rather than a film."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,6 @@
-"""/storage/v1/upload/resumable: tus for staff. The last byte turns an upload into a title with an encoding job, in one transaction."""
+"""/storage/v1/upload/resumable: tus for staff. The last byte turns an upload into a title with an encoding job, or into
+subtitles of one, in one transaction.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,18 @@ import asyncio
 import mimetypes
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 from aiohttp import web
 
 from core.database import Database
-from core.domain import media
+from core.domain import media, media_texts
 from core.domain.media_encoding import Encoding, read_codecs
+from core.domain.media_texts import NewText, TextKind
 from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
 from core.ids import parse_id, uuid7
 from core.objects import ObjectStore
@@ -69,6 +74,8 @@ class UploadFace:
         promised = await asyncio.to_thread(self.partials.promised_bytes, note.tenant_id, time.time())
         async with self.database.transaction(service(note.tenant_id)) as tx:
             await media.check_quota(tx, promised + note.length)
+            if note.text is not None:
+                await media_texts.check_place(tx, note.text.content_id)
         await asyncio.to_thread(self.partials.create, note)
         return _answer(201, {"Location": f"{BASE}/{note.id}", "Upload-Expires": http_date(note.expires_at)})
 
@@ -114,6 +121,9 @@ class UploadFace:
                 tx, note.length
             )  # before the bytes are copied; what came in since its creation counts too
         path = self.partials.path(note.id)
+        if note.text is not None and (refusal := await asyncio.to_thread(_check_text, path)):
+            self.partials.remove(note.id)
+            raise refusal
         key = f"files/{note.id}/source"
         checksum = await asyncio.to_thread(checksum_of, path)
         await self.objects.put(key, path)
@@ -129,16 +139,11 @@ class UploadFace:
             storage_key=key,
             uploader_id=note.uploader_id,
         )
-        title = media.NewTitle(
-            title=note.title,
-            content_type=note.content_type,
-            description=note.description,
-            is_free=note.is_free,
-            language=note.language,
-            encoding=note.encoding,
-        )
         async with self.database.transaction(service(note.tenant_id)) as tx:
-            await media.submit(tx, file, title)
+            if note.text is not None:
+                await media.submit_text(tx, file, note.text)
+            else:
+                await media.submit(tx, file, _title(note))
         self.partials.remove(note.id)
 
     async def _staff(self, request: web.Request) -> Viewer:
@@ -162,6 +167,7 @@ def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
     length = tus.upload_length(request.headers)
     values = tus.metadata(request.headers.get("Upload-Metadata", ""))
     filename = _UNSAFE.sub("_", values.get("filename", "").strip())[:200] or "upload"
+    text = _text(values, length) if "subtitles_of" in values else None
     title = media.NewTitle(
         title=values.get("title", "").strip() or filename.rpartition(".")[0] or filename,
         content_type=values.get("content_type", "MOVIE"),
@@ -190,7 +196,38 @@ def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
         is_free=title.is_free,
         language=title.language,
         encoding=title.encoding,
+        text=text,
         expires_at=expires_at(now),
+    )
+
+
+def _text(values: Mapping[str, str], length: int) -> NewText:
+    """What the metadata say of a subtitle file. Raises Refusal."""
+    language = values.get("language", "")
+    text = NewText(
+        parse_id(values["subtitles_of"], "subtitles_of"),
+        language,
+        values.get("label", "").strip() or language,
+        cast("TextKind", values.get("kind") or "subtitles"),
+        values.get("is_default", "false").lower() in _YES,
+    )
+    if refusal := media_texts.check_text(text, length):
+        raise refusal
+    return text
+
+
+def _check_text(path: Path) -> Refusal | None:
+    return media_texts.check_document(path.read_bytes())
+
+
+def _title(note: Note) -> media.NewTitle:
+    return media.NewTitle(
+        title=note.title,
+        content_type=note.content_type,
+        description=note.description,
+        is_free=note.is_free,
+        language=note.language,
+        encoding=note.encoding,
     )
 
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcoder.captions import Cue, cut_vtt, parse_vtt, thumbnails_vtt
+from core.domain.media_subtitles import Cue, parse_subtitles
+from transcoder.captions import cut_vtt, thumbnails_vtt
 from transcoder.ladder import Sprite
 
 _times = st.integers(0, 60_000)
@@ -24,19 +25,14 @@ def test_a_cue_is_in_every_segment_that_it_overlaps_and_in_no_other(made: list[C
         assert document.startswith("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n")
         start, end = number * length_s * 1000, (number + 1) * length_s * 1000
         expected = [cue for cue in made if cue.start_ms < end and cue.end_ms > start]
-        assert parse_vtt(document) == sorted(expected, key=lambda cue: (cue.start_ms, cue.end_ms))
+        assert parse_subtitles(document) == sorted(expected, key=lambda cue: (cue.start_ms, cue.end_ms))
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_read_without_an_error_and_written_without_a_stray_arrow(text: str) -> None:
-    found = parse_vtt(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n\n")
+    found = parse_subtitles(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n\n")
     for document in cut_vtt(found, [Fraction(10)]):
         assert document.count("-->") == len(found)
-
-
-def test_settings_and_identifiers_are_understood() -> None:
-    text = "WEBVTT\n\nNOTE no cue\n\n7\n00:00:01.500 --> 01:00:02.000 line:10%\nHello\nworld\n\n00:05.000 --> 00:04.000\nbackwards\n"
-    assert parse_vtt(text) == [Cue(1500, 3_602_000, "line:10%", "Hello\nworld")]
 
 
 def test_thumbnails_name_their_part_of_the_sheet() -> None:

@@ -304,6 +304,24 @@ async def test_a_size_that_changes_in_the_middle_is_scaled_to_one(folder: Path, 
     assert abs(float(made.plan.duration) - 4) < 0.1
 
 
+@pytest.mark.parametrize("second_at_s", [0, 3600], ids=["back", "ahead"])
+async def test_two_recordings_in_one_file_are_one_film(second_at_s: int, folder: Path, tmp_path: Path) -> None:
+    """Their time stamps jump where they were joined: nothing is lost, and nothing stands still for an hour."""
+    data = b""
+    for at_s in (0, second_at_s):
+        part = [*picture(seconds=2), *sound(seconds=2), *FAST, "-c:a", "aac", "-output_ts_offset", str(at_s)]
+        data += make(folder / f"recording-{at_s}.ts", *part).read_bytes()
+    path = folder / f"joined-{second_at_s}.ts"
+    path.write_bytes(data)
+    made = await encode_locally(path, tmp_path)
+    await sound_result(made)
+    assert abs(float(made.plan.duration) - 4) < 0.1
+    info = frames_of(["-i", made.folder / "video/180p/playlist.m3u8"])
+    # The second half is the second recording, which is the first once more: not its last picture standing.
+    checksums = re.findall(r" checksum:(\w+)", info)
+    assert len(set(checksums[55:95])) > 20
+
+
 async def test_progress_is_told_all_along(folder: Path, tmp_path: Path) -> None:
     """ffmpeg says nothing before each of its outputs has begun: none of them may wait for the end."""
     made = await encode_locally(film(folder / "minute.mp4", 60), tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from core import errors
 from core.errors import Code, Refusal
 from tests.transcoder.sources import FAST, film, make, picture, sound
+from transcoder.encoder import Transient
 from transcoder.probe import probe
 from transcoder.sniff import check_boxes, check_head, check_length
 
@@ -155,6 +157,17 @@ async def test_what_a_film_holds_is_told(tmp_path: Path) -> None:
     assert abs(source.duration_s - 2) < 0.1
 
 
+async def test_a_sound_that_begins_late_is_heard(tmp_path: Path) -> None:
+    """Minutes of pictures come before it in the file; one that never comes is no sound."""
+    pictures = make(tmp_path / "pictures.mp4", *picture("32x32", "60", 80), *FAST)
+    late = ("-itsoffset", "75", *sound(seconds=2), *sound(seconds=1), "-map", "0", "-map", "1", "-map", "2")
+    path = make(
+        tmp_path / "late.mkv", "-i", str(pictures), *late, "-filter:a:1", "aselect=0", "-c:v", "copy", "-c:a", "aac"
+    )
+    source = await probe(path)
+    assert [track.index for track in source.audio] == [1]
+
+
 @given(st.binary(max_size=300), st.integers(0, 10**6))
 def test_the_sniffers_never_fail_on_any_bytes(data: bytes, more: int) -> None:
     for look in (check_boxes, check_length):
@@ -192,3 +205,25 @@ async def test_damaged_bytes_never_hang_or_crash_the_worker(tmp_path: Path) -> N
             broken[chance.randrange(len(broken))] = chance.randrange(256)
         code = await opinion(write(tmp_path / f"broken-{number}.mp4", bytes(broken)))
         assert code is None or code.code.startswith("PS60")
+
+
+async def test_a_machine_that_is_too_slow_is_not_the_files_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A good film that comes to a busy worker is looked at again, not refused for ever."""
+    path = film(tmp_path / "film.mp4", seconds=1)
+    monkeypatch.setattr("transcoder.probe.PROBE_TIMEOUT_S", 0.0)
+    with pytest.raises(Transient) as failed:
+        await probe(path)
+    assert failed.value.refusal.code is errors.PROBE_TIMEOUT
+
+
+async def test_a_file_that_spends_the_processor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a real reader that spins for ever: its own limit ends it, and no other worker tries again."""
+    monkeypatch.setattr("transcoder.probe.PROBE_CPU_S", 0.0)
+
+    def spinning(*_: object, **__: object) -> list[str]:
+        return [sys.executable, "-I", "-S", "-c", "while True: pass"]
+
+    monkeypatch.setattr("transcoder.probe.shut_in", spinning)
+    assert await verdict(film(tmp_path / "film.mp4", seconds=1)) is errors.PROBE_TIMEOUT

@@ -144,6 +144,97 @@ async def test_another_version_of_tus_is_refused(house: House, staff: dict[str, 
     assert (said.status, said.headers["Tus-Version"]) == (204, "1.0.0")
 
 
+# -------------------------------------------------------------------------------------------------------------- subtitles
+
+SRT = b"1\n00:00:00,500 --> 00:00:02,000\nHello\n"
+
+
+async def a_title(house: House, staff: dict[str, str]) -> str:
+    """A film that is there already."""
+    at = await begin(house, staff)
+    assert (await send(house, staff, at, 0, FILM)).status == 204
+    file_id = at.rpartition("/")[2]
+    found = await house.client.get(f"/rest/v1/transcode_jobs?file_id=eq.{file_id}&select=content_id", headers=staff)
+    return str((await found.json())[0]["content_id"])
+
+
+async def begin_text(house: House, staff: dict[str, str], data: bytes = SRT, **values: str) -> Any:
+    told = {**TUS, **staff, "Upload-Length": str(len(data)), "Upload-Metadata": metadata(**values)}
+    return await house.client.post(BASE, headers=told)
+
+
+async def tracks(house: House, staff: dict[str, str], content_id: str) -> list[dict[str, Any]]:
+    columns = "file_id,kind,language,label,is_default"
+    found = await house.client.get(f"/rest/v1/text_tracks?content_id=eq.{content_id}&select={columns}", headers=staff)
+    rows: list[dict[str, Any]] = await found.json()
+    return rows
+
+
+async def test_subtitles_are_uploaded_beside_their_film_and_may_be_replaced(
+    house: House, staff: dict[str, str]
+) -> None:
+    content_id = await a_title(house, staff)
+    files = []
+    for default in ("true", "false"):
+        said = {"subtitles_of": content_id, "language": "de", "label": "Deutsch", "is_default": default}
+        at = (await begin_text(house, staff, filename="words.srt", **said)).headers["Location"]
+        assert (await send(house, staff, at, 0, SRT)).status == 204
+        files.append(at.rpartition("/")[2])
+        row = {"file_id": files[-1], "kind": "subtitles", "language": "de", "label": "Deutsch"}
+        assert await tracks(house, staff, content_id) == [{**row, "is_default": default == "true"}]
+    assert await house.objects.get(f"files/{files[1]}/source") == SRT
+    connection = await dedicated(house.cast.admin_url)
+    try:
+        gone = await connection.fetchval("SELECT is_deleted FROM files WHERE id = $1", files[0])
+        jobs = await connection.fetchval("SELECT count(*) FROM transcode_jobs")
+    finally:
+        await connection.close()
+    assert gone
+    assert jobs == 1  # the film's own
+
+
+async def test_only_one_track_is_shown_unasked(house: House, staff: dict[str, str]) -> None:
+    content_id = await a_title(house, staff)
+    for language in ("de", "fr"):
+        said = {"subtitles_of": content_id, "language": language, "is_default": "true", "kind": "captions"}
+        at = (await begin_text(house, staff, **said)).headers["Location"]
+        assert (await send(house, staff, at, 0, SRT)).status == 204
+    found = {row["language"]: row for row in await tracks(house, staff, content_id)}
+    assert {language: row["is_default"] for language, row in found.items()} == {"de": False, "fr": True}
+    assert found["fr"]["label"] == "fr"
+
+
+async def test_a_file_without_words_is_refused_and_leaves_nothing(house: House, staff: dict[str, str]) -> None:
+    content_id = await a_title(house, staff)
+    data = b"%PDF-1.7 no words"
+    at = (await begin_text(house, staff, data, subtitles_of=content_id, language="de")).headers["Location"]
+    await refused(await send(house, staff, at, 0, data), 422, "PS950")
+    assert await tracks(house, staff, content_id) == []
+    assert list(house.edge.settings.uploads.iterdir()) == []
+    assert not [key async for key in house.objects.keys(f"files/{at.rpartition('/')[2]}")]
+
+
+@pytest.mark.parametrize(
+    ("values", "length", "status", "code"),
+    [
+        ({"language": "no such tongue"}, 5, 422, "PS102"),
+        ({}, 5, 422, "PS102"),
+        ({"language": "de", "label": 'a"b'}, 5, 422, "PS102"),
+        ({"language": "de", "label": "x" * 101}, 5, 422, "PS102"),
+        ({"language": "de", "kind": "karaoke"}, 5, 422, "PS102"),
+        ({"language": "de"}, 5 << 20, 413, "PS103"),
+        ({"language": "de", "subtitles_of": "nothing"}, 5, 400, "PS107"),
+        ({"language": "de", "subtitles_of": "0198a000-0000-7000-8000-000000000000"}, 5, 404, "PS405"),
+    ],
+)
+async def test_subtitles_of_nothing_or_badly_named_are_refused(
+    house: House, staff: dict[str, str], values: dict[str, str], length: int, status: int, code: str
+) -> None:
+    said = {"subtitles_of": await a_title(house, staff), **values}
+    told = {**TUS, **staff, "Upload-Length": str(length), "Upload-Metadata": metadata(**said)}
+    await refused(await house.client.post(BASE, headers=told), status, code)
+
+
 # ------------------------------------------------------------------------------------------------------------------ quota
 
 

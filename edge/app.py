@@ -23,6 +23,7 @@ from core.variables import SettingsError
 from edge.api import auth, rest
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.api_keys import ApiKeys, KeyUses
+from edge.api.arriving import LARGEST_ROWS_BYTES
 from edge.api.beat_lane import BeatLane
 from edge.api.beats import BeatFace
 from edge.api.boundary import boundary, cors, unsigned
@@ -134,7 +135,7 @@ class Edge:
         layers: list[Middleware] = [boundary, self.shedding.layer(), cors, self.error_log.layer(self.gate.viewer)]
         if trusted:
             layers.insert(0, behind(trusted, self.settings.country_header))
-        app = web.Application(middlewares=layers, client_max_size=64 * 1024)
+        app = web.Application(middlewares=layers, client_max_size=LARGEST_ROWS_BYTES)
         app.on_response_prepare.append(unsigned)
         app.on_response_prepare.append(self.leaving.say_close)
         app.on_response_prepare.append(self.hot.teach)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from dataclasses import dataclass, field
 
 from aiohttp import StreamReader, web
@@ -16,6 +17,15 @@ from core.errors import UNAVAILABLE, Refusal
 
 BUDGET_BYTES = 64 * 1024 * 1024
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+LARGEST_BYTES = 64 * 1024
+LARGEST_ROWS_BYTES = 1024 * 1024
+"""What is sent to a table: up to a thousand rows of it."""
+_TABLE = re.compile(r"/rest/v1/(?!rpc/)")
+
+
+def largest_bytes(path: str) -> int:
+    """How long a body may be that is read whole at that path."""
+    return LARGEST_ROWS_BYTES if _TABLE.match(path) else LARGEST_BYTES
 
 
 @dataclass(slots=True)
@@ -33,12 +43,12 @@ class Arriving:
     async def receive(self, request: web.Request) -> None:
         """Returns when the body is whole: `request.read()` gives it at once from then on.
 
-        Does nothing for a body that nobody will read, nor for one announced as larger than `client_max_size`: whoever takes
-        such a body takes it in parts. Raises Refusal 503 when the body is given up, and whatever `request.read()` raises.
+        Does nothing for a body that nobody will read, nor for one announced as larger than its path takes: it is its
+        handler's to refuse. Raises Refusal 503 when the body is given up, and whatever `request.read()` raises.
         """
         if request.method not in WITH_BODY or not request.can_read_body:
             return
-        if request.match_info.http_exception is not None or (request.content_length or 0) > request.client_max_size:
+        if request.match_info.http_exception is not None or (request.content_length or 0) > largest_bytes(request.path):
             return
         try:
             async with asyncio.timeout(None) as patience:

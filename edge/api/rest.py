@@ -21,11 +21,11 @@ from core.engine.respond import Answer, conditional
 from core.engine.schema import Schema, SchemaSource
 from core.engine.write import answer_change
 from core.viewer import GUEST, Viewer
+from edge.api.arriving import LARGEST_ROWS_BYTES
 from edge.api.bodies import read_body
 from edge.api.hot import KEPT, HotReads, Kept
 from edge.hls.delivery import accepts_gzip
 
-MAX_WRITE_BYTES = 1024 * 1024
 LONG_BYTES = 64 * 1024
 """Above this compressing takes a millisecond, and a thread."""
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -98,7 +98,7 @@ class RestFace:
         viewer = await self._viewer_of(request)
         payload = Payload((), ())
         if request.method != hdrs.METH_DELETE:
-            body = await read_body(request, MAX_WRITE_BYTES)
+            body = await read_body(request, LARGEST_ROWS_BYTES)
             payload = parse_payload(body, request.headers.get(hdrs.CONTENT_TYPE, ""))
         try:
             answer = await self._change(request, viewer, payload)

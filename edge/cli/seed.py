@@ -8,8 +8,10 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from core.database import Database, Tx
+from core.database import QueryError, Tx, dedicated, translate, viewer_settings
+from core.domain.house import House
 from core.objects import ObjectStore
+from core.opening import FAILURES, DatabaseDown
 from core.queries import Statement
 from core.settings import ROOT
 from core.viewer import service
@@ -28,7 +30,6 @@ DEMO_PEOPLE = (
 SHORTEST_PASSWORD = 8
 FEWEST = 10
 MOST = 5000
-_FILE_TIMEOUT_S = 1800
 
 
 def _statement(name: str, purpose: str, sql: str) -> Statement:
@@ -91,7 +92,7 @@ async def seed(settings: Settings, *, users: int, number: int, password: str, in
     """Fills the database in one transaction; False when this very seed is there already.
 
     `number` decides every id and value, the day it runs on every moment. Raises ServiceFault when the installation
-    holds another seed or, without `into_existing`, anything at all; Refusal when a row of its own is in the way.
+    holds another seed or, without `into_existing`, anything at all; Refusal when a row of its own is in the way; DatabaseDown.
     """
     url = settings.migrate_database_url
     assert url is not None
@@ -99,30 +100,34 @@ async def seed(settings: Settings, *, users: int, number: int, password: str, in
     hashed = await passwords.hash(password)
     passwords.close()
     store = ObjectStore(settings.store_url)
-    database = await Database.connect(url, name="seed", max_size=1)
+    parameters = dict(zip(("app.tenant_id", "app.user_id", "app.role"), viewer_settings(service()), strict=True)) | {
+        "seed.number": str(number),
+        "seed.users": str(users),
+        "seed.password_hash": hashed,
+        "seed.store_provider": store.provider,
+        "seed.store_bucket": store.bucket or "",
+    }
+    # None of a pool's: those are for requests, and let go of a server that is busy with one statement for too long.
+    connection = await dedicated(url)
     try:
-        async with database.transaction(service()) as tx:
-            # A loaded machine may take longer for a thousand people than a request may.
-            await tx.connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        async with connection.transaction():
+            tx = Tx(connection, House())
+            await tx.many(_PARAMETERS, list(parameters), list(parameters.values()))
             if not await tx.value(_IS_OWNER):
                 raise ServiceFault("seed", "needs the schema's owner", "Name it in PENSTOCK_OWNER_DATABASE_URL.")
             await tx.run(_LOCK)
             if not await _is_needed(tx, users, number, into_existing):
                 return False
-            parameters = {
-                "seed.number": str(number),
-                "seed.users": str(users),
-                "seed.password_hash": hashed,
-                "seed.store_provider": store.provider,
-                "seed.store_bucket": store.bucket or "",
-            }
-            await tx.many(_PARAMETERS, list(parameters), list(parameters.values()))
             for file in sorted(FOLDER.glob("*.sql")):
-                await tx.connection.execute(file.read_text(encoding="utf-8"), timeout=_FILE_TIMEOUT_S)
+                await connection.execute(file.read_text(encoding="utf-8"))
             for row in await tx.many(_HANDOUTS):
                 await store.put(row["storage_key"], row["body"].encode())
+    except QueryError as error:
+        raise translate(error) from error
+    except FAILURES as error:
+        raise DatabaseDown(str(error)) from error
     finally:
-        await database.close()
+        connection.terminate()
     return True
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import AsyncIterator
 
+import orjson
 import pytest
 
-from tests.edge.api.conftest import House, refused
+from edge.api.access_keys import AccessKeys
+from edge.api.arriving import LARGEST_BYTES, LARGEST_ROWS_BYTES
+from tests.edge.api.conftest import RING, House, refused
 
 
 async def test_every_answer_has_an_id_and_no_signature(house: House) -> None:
@@ -108,3 +113,30 @@ async def test_a_poster_is_public_and_another_file_is_not(house: House) -> None:
     assert (picture.status, await picture.read(), picture.headers["Content-Type"]) == (200, b"jpg", "image/jpeg")
     assert "immutable" in picture.headers["Cache-Control"]
     await refused(await house.client.get(f"/storage/v1/object/public/{house.cast.free_film}"), 404, "PS105")
+
+
+async def _in_parts(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def test_a_table_takes_a_thousand_rows_of_a_megabyte_and_nobody_else_so_much(house: House) -> None:
+    staff = {"Authorization": f"Bearer {AccessKeys(RING).service_key()}", "Content-Type": "application/json"}
+
+    def rows(part: str) -> bytes:
+        return orjson.dumps(
+            [{"title": f"{part} {n}", "slug": f"{part}-{n}", "description": "x" * 960} for n in range(1000)]
+        )
+
+    whole = rows("whole")
+    assert LARGEST_BYTES < len(whole) <= LARGEST_ROWS_BYTES
+    for body in (io.BytesIO(whole), _in_parts(rows("parts"))):
+        made = await house.client.post("/rest/v1/genres", data=body, headers={**staff, "Prefer": "count=exact"})
+        assert (made.status, made.headers["Content-Range"]) == (201, "*/1000"), await made.text()
+    for address, largest in (
+        ("/rest/v1/genres", LARGEST_ROWS_BYTES),
+        ("/rest/v1/rpc/search_contents", LARGEST_BYTES),
+        ("/progress", LARGEST_BYTES),
+        ("/auth/v1/signup", LARGEST_BYTES),
+    ):
+        for body in (io.BytesIO(b" " * (largest + 1)), _in_parts(b" " * (largest + 1))):
+            await refused(await house.client.post(address, data=body, headers=staff), 413, "PS103")

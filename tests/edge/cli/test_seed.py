@@ -73,7 +73,6 @@ def run(database_urls: TestDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PENSTOCK_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("PENSTOCK_STORE_URL", f"file://{tmp_path / 'store'}")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("core.patience.SUSPECT_S", 60.0)
 
     async def typed(*words: str, into: TestDatabase = database_urls) -> Result:
         monkeypatch.setenv("PENSTOCK_DATABASE_URL", into.app_url)
@@ -218,6 +217,16 @@ async def test_what_cannot_be_is_refused_before_anything(run: Run, admin: Connec
     before = await counts(admin)
     assert (await run(*words)).exit_code != 0
     assert await counts(admin) == before
+
+
+async def test_a_server_that_is_busy_with_the_seed_alone_is_waited_for(
+    run: Run, admin: Connection[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a machine does that is loaded: nobody is answered in time, so that requests would let go of the server.
+    monkeypatch.setattr("core.patience.SUSPECT_S", 0.01)
+    monkeypatch.setattr("core.patience.QUESTION_S", 0.0)
+    assert (await run()).exit_code == 0
+    assert await admin.fetchval("SELECT count(*) FROM users WHERE email = 'carol@example.com'") == 1
 
 
 async def test_a_login_that_does_not_own_the_tables_is_told_which_does(

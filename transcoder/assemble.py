@@ -221,7 +221,8 @@ class _Layout:
     def add_sound_only(self) -> None:
         """No picture: the first sound track is the variant, others are choices beside it."""
         sound = self.sounds[0]
-        heaviest = max((s.bandwidth for s in self.sounds), key=lambda b: b.peak_bps)
+        bandwidths = [s.bandwidth for s in self.sounds]
+        heaviest = Bandwidth(max(b.peak_bps for b in bandwidths), max(b.average_bps for b in bandwidths))
         group = AUDIO_GROUP if len(self.sounds) > 1 else None
         self.variants.append(Variant(sound.path, heaviest, (sound.packaged.track.codecs,), audio=group))
 

@@ -98,7 +98,7 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
             )
         status.enter("encoding", 0.01)
         total_s = float(wanted.duration)
-        gains_db = await pieces.measure_gains(shop.exe, path, source, raw)
+        gains_db = await pieces.measure_gains(shop.exe, path, source, wanted, raw)
         argv = encode.ladder_argv(shop.exe, path, source, wanted, raw, gains_db)
         await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
         await pieces.extract_text(shop.exe, path, source, raw, total_s)

@@ -89,6 +89,8 @@ def encoder_options(
             # Every device of the last decade decodes High; the small ones are for the others.
             profile = "high" if lines > 360 else "main"
             options |= {"preset": "veryfast", "profile:v": profile, "sc_threshold": 0, "flags": "+cgop", **every_gop}
+            # Captions within the source's pictures would come out of order, and beside CLOSED-CAPTIONS=NONE.
+            options["a53cc"] = 0
         case "hevc":
             # `info=0`: the encoder's settings, its thread count among them, would get into the init segment, and chunks of
             # two machines would no longer share one.

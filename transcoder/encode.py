@@ -34,13 +34,13 @@ def text_file(folder: Path, number: int) -> Path:
 def ladder_argv(
     exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float] = ()
 ) -> list[str]:
-    """One decode, one split, an encoder for each rung and sound; progress on stdout. `gains_db`: one for each track."""
+    """One decode, one split, an encoder for each rung and sound; progress on stdout. `gains_db`: one for each sound."""
     # Rebuilding the filters when a frame's size changes would begin the time line anew.
     film = given(path, **({"reinit_filter:v": 0} if source.video is not None else {}))
     outputs: list[Any] = []
     if source.video is not None and plan.grid is not None:
         outputs += video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
-    outputs += sound_outputs(film, plan, source, folder, gains_db or (0.0,) * len(source.audio))
+    outputs += sound_outputs(film, plan, source, folder, gains_db or (0.0,) * len(plan.sounds))
     if source.cover_index is not None:
         cover = film[str(source.cover_index)].filter("scale", *_poster_size())
         outputs.append(_picture(cover, folder / "poster.jpg"))
@@ -86,7 +86,7 @@ def preview_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path
         # Without B-frames the first segment is whole as soon as the next begins.
         options = {"bf": 0, "flush_packets": 1}
         outputs = video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames), options)
-    outputs += sound_outputs(film, plan, source, folder, (0.0,) * len(source.audio), frag_us=PREVIEW_FRAG_US)
+    outputs += sound_outputs(film, plan, source, folder, (0.0,) * len(plan.sounds), frag_us=PREVIEW_FRAG_US)
     return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
 
 

@@ -23,14 +23,14 @@ def audio_file(folder: Path, number: int) -> Path:
 def sound_outputs(
     source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float], frag_us: int = 4_000_000
 ) -> list[Any]:
-    """Every sound of the plan in fragments of `frag_us`; `gains_db` has one entry for each track of the source."""
+    """Every sound of the plan in fragments of `frag_us`; `gains_db` has one entry for each of them."""
     return [
         _output(
             source[str(tracks.audio[sound.track].index)],
             sound,
             plan,
             audio_file(folder, number),
-            gains_db[sound.track],
+            gains_db[number],
             frag_us,
         )
         for number, sound in enumerate(plan.sounds)
@@ -69,8 +69,12 @@ def sound_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, 
     return compile_argv(exe, outputs, "-progress", "pipe:1")
 
 
-def measure_argv(exe: Path, path: Path, index: int) -> list[str]:
-    """Measures the loudness of the stream with this index; the summary is on stderr (`loudness.read_summary`)."""
-    heard = given(path)[str(index)].filter("ebur128", framelog="quiet", peak="true")
+def measure_argv(exe: Path, path: Path, index: int, channels: int) -> list[str]:
+    """Measures how loud the stream with this index is with so many channels; the summary is on stderr (`loudness.read_summary`).
+
+    What six channels add up to in two is louder, and has higher peaks, than any of them.
+    """
+    heard = given(path)[str(index)].filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[channels])
+    heard = heard.filter("ebur128", framelog="quiet", peak="true")
     output = ffmpeg.output(heard, "-", f="null").global_args(*QUIET, "-loglevel", "info")
     return [str(part) for part in ffmpeg.compile(output, cmd=str(exe))]

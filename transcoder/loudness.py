@@ -1,6 +1,6 @@
 """Loudness by EBU R 128: what to ask of ffmpeg's meter, what its summary means, and the gain that follows. Pure.
 
-One gain for a whole track: its dynamics stay as they were mixed. The target is what EBU R 128 s2 names for streaming.
+One gain for a whole sound: its dynamics stay as they were mixed. The target is what EBU R 128 s2 names for streaming.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: S
     raw.mkdir()
     async with shop.source(attempt) as path:
         if wanted.sounds:
-            gains_db = await measure_gains(shop.exe, path, source, raw)
+            gains_db = await measure_gains(shop.exe, path, source, wanted, raw)
             argv = sound_argv(shop.exe, path, source, wanted, raw, gains_db)
             await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
         await extract_text(shop.exe, path, source, raw, total_s)
@@ -97,12 +97,14 @@ async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: S
     await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
 
 
-async def measure_gains(exe: Path, path: Path, source: Source, work: Path) -> tuple[float, ...]:
-    """The gain in dB that each track of the source needs; none where it cannot be measured."""
+async def measure_gains(exe: Path, path: Path, source: Source, wanted: Plan, work: Path) -> tuple[float, ...]:
+    """The gain in dB that each sound of the plan needs; none where it cannot be measured."""
     gains_db = []
-    for track in source.audio:
+    for sound in wanted.sounds:
+        track = source.audio[sound.track]
+        argv = measure_argv(exe, path, track.index, sound.channels)
         try:
-            said = await encoder.run(measure_argv(exe, path, track.index), source.duration_s, reads=[path], writes=work)
+            said = await encoder.run(argv, source.duration_s, reads=[path], writes=work)
         except Refusal as refusal:
             log.warning("loudness_not_measured", track=track.index, why=refusal.details)
             said = ""

@@ -14,7 +14,7 @@ import msgspec
 from core.database import Row, Tx
 from core.domain import catalog_tmdb as tmdb
 from core.domain.commands import emit
-from core.domain.context import ANYONE, EVERY_VERB, Command, Context, Handler, Moment, Table
+from core.domain.context import ANYONE, EVERY_VERB, Asked, Command, Context, Handler, Moment, Table
 from core.domain.pricing import check_amount, check_period
 from core.errors import CONTENT_NOT_FOUND, NOT_FOUND, Refusal, bad_field
 from core.queries import load
@@ -118,13 +118,13 @@ def check_start(start: date, today: date) -> Refusal | None:
 # COMMANDS
 
 
-class PublishContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishContent(Asked, frozen=True):
     """Shows a content in the catalogue. Done twice, the first moment stays."""
 
     content_id: UUID
 
 
-class UnpublishContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnpublishContent(Asked, frozen=True):
     """Takes a content out of the catalogue; whoever is watching it is stopped."""
 
     content_id: UUID
@@ -138,7 +138,7 @@ class ContentShown(msgspec.Struct, frozen=True):
     published_at: datetime | None
 
 
-class AddContentPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddContentPrice(Asked, frozen=True):
     """Sets what a content costs from a moment on (default: now); the price before it ends then and stays as history."""
 
     content_id: UUID
@@ -148,7 +148,7 @@ class AddContentPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     effective_to: Moment | None = None
 
 
-class AddPlaylistPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddPlaylistPrice(Asked, frozen=True):
     """Sets what a playlist costs from a day on (default: today, UTC); the price before it ends then and stays as history."""
 
     playlist_id: UUID
@@ -168,13 +168,13 @@ class PriceSet(msgspec.Struct, frozen=True):
     effective_to: str | None
 
 
-class ContentOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ContentOffer(Asked, frozen=True):
     """What a content costs at this moment, by currency; nothing if it has no price now."""
 
     content_id: UUID
 
 
-class PlaylistOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PlaylistOffer(Asked, frozen=True):
     """What a playlist costs today (UTC), by currency; nothing if it has no price today."""
 
     playlist_id: UUID

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
+from core.domain.context import Asked
 from core.errors import TMDB_OTHER_KIND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -135,7 +136,7 @@ def _day(text: str | None, where: str) -> date | None:
 # COMMANDS
 
 
-class SyncMediaItems(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SyncMediaItems(Asked, frozen=True):
     """Takes over what The Movie Database says of titles. One that is held under its number is brought up to date, never added again."""
 
     documents: Annotated[list[TmdbDocument], msgspec.Meta(min_length=1, max_length=MOST_DOCUMENTS)]

@@ -3,7 +3,7 @@
 TABLES    the tables it owns and what of them the engine serves
 STATES    transition tables of its state machines, as the schema enforces them
 RULES     pure `check_*` functions: a Refusal or None
-COMMANDS  by name: the frozen record that asks for it, and who may
+COMMANDS  by name: the record that asks for it (`Asked`), and who may
 HANDLERS  record -> `do_*`, which checks and writes in the transaction it is given
 """
 
@@ -46,6 +46,10 @@ class Table:
     """Columns that a new row may be given; the others take their defaults."""
     updatable: frozenset[str] = frozenset()
     writers: frozenset[Role] = STAFF
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody asks of a command, or a part of it: a field that it does not know is refused, never passed over."""
 
 
 @dataclass(frozen=True, slots=True)

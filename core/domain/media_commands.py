@@ -16,7 +16,7 @@ import msgspec
 from core import errors
 from core.database import Tx
 from core.domain.commands import acting_as_service
-from core.domain.context import Command, Context, Handler
+from core.domain.context import Asked, Command, Context, Handler
 from core.domain.media import SQL, STATES, TABLES, submit_again
 from core.domain.media_encoding import Encoding
 from core.domain.media_failures import PieceFailure, read_failures
@@ -57,7 +57,7 @@ def check_retry(state: str | None) -> Refusal | None:
 # COMMANDS
 
 
-class EncodeAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EncodeAgain(Asked, frozen=True):
     """Encodes a title's file once more, with other codecs, another way of choosing the ladder, or encrypted."""
 
     content_id: UUID
@@ -67,19 +67,19 @@ class EncodeAgain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encrypt: bool | None = None
 
 
-class CancelEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelEncoding(Asked, frozen=True):
     """Stops a job that waits or runs."""
 
     job_id: UUID
 
 
-class RetryEncoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RetryEncoding(Asked, frozen=True):
     """Begins a failed or cancelled job anew, as it was asked for."""
 
     job_id: UUID
 
 
-class EncodingFailures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EncodingFailures(Asked, frozen=True):
     """Why a job failed, or what of it is being tried again: each piece's reason, the rule it broke, and the tool's last words."""
 
     job_id: UUID

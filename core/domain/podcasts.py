@@ -13,7 +13,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service
-from core.domain.context import EVERY_VERB, Command, Context, Handler, Table
+from core.domain.context import EVERY_VERB, Asked, Command, Context, Handler, Table
 from core.domain.pricing import check_amount, round_amount
 from core.errors import NOT_FOUND, NOTHING_TO_PUBLISH, Refusal, bad_field
 from core.queries import load
@@ -83,14 +83,14 @@ def check_revenue(amount: Decimal, currency: str, day: date, today: date) -> Ref
 # COMMANDS
 
 
-class PublishEpisode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishEpisode(Asked, frozen=True):
     """Lets an episode come out, now or at a moment to come. One that is out stays as it is."""
 
     episode_id: UUID
     published_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
-class UnpublishEpisode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnpublishEpisode(Asked, frozen=True):
     """Takes an episode back; staff alone see it then."""
 
     episode_id: UUID
@@ -103,7 +103,7 @@ class EpisodeShown(msgspec.Struct, frozen=True):
     published_at: datetime | None
 
 
-class RecordListingRevenue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordListingRevenue(Asked, frozen=True):
     """Money that a listing brought in, on a day (default: today, UTC)."""
 
     listing_id: UUID
@@ -118,7 +118,7 @@ class RevenueRecorded(msgspec.Struct, frozen=True):
     revenue_id: UUID
 
 
-class ListingRevenue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ListingRevenue(Asked, frozen=True):
     """What a listing has brought in, by currency."""
 
     listing_id: UUID

@@ -73,7 +73,7 @@ async def encode_locally(path: Path, work: Path, language: str | None = None, wi
     def moved(progress: Progress) -> None:
         percents.append(progress.percent)
 
-    gains_db = await measure_gains(ffmpeg(), path, source, raw)
+    gains_db = await measure_gains(ffmpeg(), path, source, wanted, raw)
     argv = encode.ladder_argv(ffmpeg(), path, source, wanted, raw, gains_db)
     await encoder.encode(argv, float(wanted.duration), moved, reads=[path], writes=raw)
     await extract_text(ffmpeg(), path, source, raw, float(wanted.duration))

@@ -101,6 +101,54 @@ async def test_surround_is_kept_beside_stereo(folder: Path, tmp_path: Path) -> N
     assert left == pytest.approx(right, abs=0.1)
 
 
+@pytest.mark.parametrize("rest", ["0.5", "0.01"], ids=["steady", "with_a_bang"])
+async def test_stereo_made_of_surround_is_as_loud_and_does_not_clip(rest: str, folder: Path, tmp_path: Path) -> None:
+    """The same tone in every channel adds up to far more in two than any of them has."""
+    tone = f"sin(997*2*PI*t)*if(between(t,1,1.2),0.6,{rest})"
+    six = "|".join([tone, tone, tone, "0", tone, tone])
+    path = make(
+        folder / f"all-{rest}.mkv", "-f", "lavfi", "-i", f"aevalsrc='{six}':s=48000:c=5.1:d=6", "-c:a", "flac",
+    )  # fmt: skip
+    made = await made_of(path, tmp_path)
+    found = [loudness_of(made.folder / f"audio/{number}-und/playlist.m3u8") for number in (0, 1)]
+    # An encoder rounds peaks a little.
+    assert all(one.peak_dbtp <= PEAK_DBTP + 0.7 for one in found)
+    if rest == "0.5":
+        assert [one.integrated_lufs for one in found] == pytest.approx([TARGET_LUFS] * 2, abs=0.7)
+
+
+async def test_sound_alone_in_two_languages_is_sound(folder: Path, tmp_path: Path) -> None:
+    """Of which one is much heavier: the one variant's rate is the heaviest's, not the sum."""
+    path = make(
+        folder / "languages.mka", *sound(440, 6), "-f", "lavfi", "-i", "anoisesrc=d=6:a=0.3", "-map", "0", "-map", "1", "-c:a", "flac",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=ger",
+    )  # fmt: skip
+    made = await made_of(path, tmp_path)
+    text = (made.folder / "master.m3u8").read_text()
+    assert re.findall(r'TYPE=AUDIO,.*?LANGUAGE="(\w+)",DEFAULT=(\w+)', text) == [("en", "YES"), ("de", "NO")]
+    heaviest = max(one.bandwidth_bps or 0 for one in made.generation.renditions)
+    assert re.findall(r"#EXT-X-STREAM-INF:BANDWIDTH=(\d+)", text) == [str(heaviest)]
+
+
+async def test_captions_within_the_pictures_are_left_out_as_the_playlist_says(folder: Path, tmp_path: Path) -> None:
+    """CEA-608 in a message beside each picture (ATSC A/53): it would be out of order after an encoder has moved pictures."""
+    message = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x2c\xff\x80"
+    unit = b"\0\0\0\1\x06\x04" + bytes([len(message)]) + message + b"\x80"
+    plain = make(
+        folder / "plain.264", *picture(seconds=1), *FAST, "-x264-params", "slices=1:sliced-threads=0", "-f", "h264"
+    )
+    bare = folder / "captioned.264"
+    bare.write_bytes(
+        re.sub(rb"\x00\x00\x00?\x01(?=[\x41\x65\x01\x61])", lambda start: unit + start[0], plain.read_bytes())
+    )
+    path = make(folder / "captioned.mkv", "-r", "25", "-i", str(bare), "-c", "copy")
+    captions = "closed captions"
+    assert captions.lower() in said("-i", path, "-vf", "showinfo", "-f", "null", "-").lower()
+    made = await made_of(path, tmp_path)
+    told = said("-i", made.folder / "video/180p/playlist.m3u8", "-vf", "showinfo", "-f", "null", "-")
+    assert captions.lower() not in told.lower()
+
+
 async def test_the_dash_manifest_plays_the_same_segments(folder: Path, tmp_path: Path) -> None:
     words = folder / "words.srt"
     words.write_text("1\n00:00:00,500 --> 00:00:02,000\nHello\n\n2\n00:00:06,000 --> 00:00:08,000\nBye\n")

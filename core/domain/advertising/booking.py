@@ -11,6 +11,7 @@ import orjson
 
 from core.database import Tx
 from core.domain.commands import acting_as_service, answer
+from core.domain.context import Asked
 from core.errors import NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -51,7 +52,7 @@ def check_data(path: str, data: object) -> Refusal | None:
 # COMMANDS
 
 
-class FindBooking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FindBooking(Asked, frozen=True):
     """The booking of a promo code or of a vanity URL, in whichever case it is written."""
 
     promo_code: Code | None = None
@@ -72,7 +73,7 @@ class Booking(msgspec.Struct, frozen=True):
     vanity_url: str | None
 
 
-class RecordAttributionEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordAttributionEvent(Asked, frozen=True):
     """Something a listener did because of a campaign: a `conversion`, or any other kind, which is a touch on the way to one.
 
     The campaign is named by its id, by a booking's promo code or by its vanity URL. `listener_id` is a digest, never an address.
@@ -84,7 +85,7 @@ class RecordAttributionEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=
     promo_code: Code | None = None
     vanity_url: Code | None = None
     episode_id: UUID | None = None
-    attribution_data: dict[str, Any] = {}
+    attribution_data: dict[str, Any] = msgspec.field(default_factory=dict)
     metadata: dict[str, Any] | None = None
     occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 

@@ -15,6 +15,7 @@ import orjson
 from core.database import Row, Tx
 from core.domain.advertising.attribution import Model, add_up, check_configuration, share_credit
 from core.domain.commands import acting_as_service
+from core.domain.context import Asked
 from core.errors import NO_ATTRIBUTION_MODEL, NOT_A_CONVERSION, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -37,12 +38,12 @@ def check_conversion(attribution_type: str) -> Refusal | None:
 # COMMANDS
 
 
-class SaveAttributionModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SaveAttributionModel(Asked, frozen=True):
     """Makes the model of that name, or sets it anew. One that is not enabled takes no part in anything."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     model_type: Model
-    configuration: dict[str, Any] = {}
+    configuration: dict[str, Any] = msgspec.field(default_factory=dict)
     enabled: bool = True
 
 
@@ -56,7 +57,7 @@ class ModelSaved(msgspec.Struct, frozen=True):
     enabled: bool
 
 
-class AttributeConversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AttributeConversion(Asked, frozen=True):
     """Shares a conversion among the listener's touches of the 90 days before it, by every enabled model, and stores its path."""
 
     event_id: UUID
@@ -91,7 +92,7 @@ class Attributed(msgspec.Struct, frozen=True):
     credits: list[Credit]
 
 
-class RunDailyAttribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RunDailyAttribution(Asked, frozen=True):
     """Analyses a day (UTC; default: yesterday) of one campaign, or of each that had an event on it. Run again, it replaces what it found."""
 
     analysis_date: date | None = None

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 
 from core.database import Tx
+from core.domain.context import Asked
 from core.errors import NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -60,13 +61,13 @@ def rationale(signals: Signals) -> str:
 # COMMANDS
 
 
-class MatchCampaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MatchCampaign(Asked, frozen=True):
     """Scores every podcast for a campaign, anew; what was scored before is replaced."""
 
     campaign_id: UUID
 
 
-class CampaignMatches(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CampaignMatches(Asked, frozen=True):
     """The podcasts that suit a campaign, the best first."""
 
     campaign_id: UUID

@@ -11,6 +11,7 @@ import orjson
 
 from core.database import Tx
 from core.domain.commands import acting_as_service
+from core.domain.context import Asked
 from core.errors import NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -62,7 +63,7 @@ def judge(facts: Facts) -> list[Verdict]:
 # COMMANDS
 
 
-class ValidateAttribution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ValidateAttribution(Asked, frozen=True):
     """Checks an attribution event against its campaign, its episode and what its listener did before; what came of it is stored."""
 
     event_id: UUID

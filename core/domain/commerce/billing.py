@@ -11,6 +11,7 @@ import msgspec
 from core.database import Tx
 from core.domain.commands import acting_as_service
 from core.domain.commerce.cart import buyer_of
+from core.domain.context import Asked
 from core.queries import load
 from core.viewer import Viewer
 
@@ -22,7 +23,7 @@ Maybe = Annotated[str, msgspec.Meta(max_length=300)]
 # COMMANDS
 
 
-class BillingAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BillingAddress(Asked, frozen=True):
     """Who the invoice is for."""
 
     first_name: Line
@@ -40,7 +41,7 @@ class BillingAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notes: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
 
 
-class SaveBillingAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SaveBillingAddress(Asked, frozen=True):
     """Keeps the address on one's invoices, in place of the one before."""
 
     billing_address: BillingAddress

@@ -13,6 +13,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service
+from core.domain.context import Asked
 from core.domain.pricing import round_amount
 from core.errors import ALREADY_OWNED, CURRENCY_MIXED, NOT_FOR_SALE, NOT_FOUND, SIGN_IN_NEEDED, Refusal, bad_field
 from core.queries import load
@@ -81,7 +82,7 @@ def choose_offer(offers: Sequence[Offered], wanted: str | None, held: str | None
 # COMMANDS
 
 
-class AddToCart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddToCart(Asked, frozen=True):
     """Puts a title, playlist, course or plan into the cart. `currency` must be named where it has prices in several; a plan is paid
     by the `month` unless `billing_period` says `year`. What lies in it already stays as it is."""
 
@@ -91,13 +92,13 @@ class AddToCart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     billing_period: BillingPeriod | None = None
 
 
-class RemoveFromCart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RemoveFromCart(Asked, frozen=True):
     """Takes a line out of the cart."""
 
     cart_item_id: UUID
 
 
-class ViewCart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ViewCart(Asked, frozen=True):
     """What lies in the cart, and what it costs now."""
 
 

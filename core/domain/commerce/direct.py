@@ -12,7 +12,7 @@ import msgspec
 from core.database import Tx
 from core.domain.commands import acting_as_service, answer, emit
 from core.domain.commerce.fulfilment import SQL as FULFILMENT_SQL
-from core.domain.context import Moment
+from core.domain.context import Asked, Moment
 from core.domain.pricing import check_amount
 from core.errors import ALREADY_OWNED, CONTENT_NOT_FOUND, NOT_FOUND, Refusal, bad_field
 from core.queries import load
@@ -35,7 +35,7 @@ def check_purchase(price: Decimal, currency: str, purchased_at: datetime, now: d
 # COMMANDS
 
 
-class RecordDirectPurchase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordDirectPurchase(Asked, frozen=True):
     """A title that somebody paid for without an order, at a counter or in another shop: they own it from now on, for good.
     `reference` is what the receipt or that shop calls it."""
 
@@ -47,7 +47,7 @@ class RecordDirectPurchase(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     reference: Reference | None = None
 
 
-class RefundDirectPurchase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RefundDirectPurchase(Asked, frozen=True):
     """The money of a direct purchase was given back. The buyer loses the title unless an order holds it too; whoever plays it is stopped.
     Said twice, the first moment stays."""
 

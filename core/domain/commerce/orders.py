@@ -14,6 +14,7 @@ from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import SQL as CART_SQL
 from core.domain.commerce.cart import BillingPeriod, Cart, CartLine, ItemType, buyer_of, read_cart
 from core.domain.commerce.fulfilment import fulfil
+from core.domain.context import Asked
 from core.domain.pricing import round_amount
 from core.errors import ALREADY_OWNED, CART_EMPTY, NOT_FOR_SALE, NOT_FOUND, ORDER_CLOSED, PRICE_CHANGED, Fault, Refusal
 from core.queries import load
@@ -54,14 +55,14 @@ def check_open(row: Row) -> Refusal | None:
 # COMMANDS
 
 
-class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Checkout(Asked, frozen=True):
     """Makes an order of all that lies in the cart, at today's prices, and empties it. An order of nothing but free things is paid
     at once. With `expected_total` it is refused when the prices have come to something else meanwhile."""
 
     expected_total: Decimal | None = None
 
 
-class CancelOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelOrder(Asked, frozen=True):
     """Gives up an order that is not paid."""
 
     order_id: UUID

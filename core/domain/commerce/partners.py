@@ -14,6 +14,7 @@ from core.database import Tx
 from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import buyer_of
 from core.domain.commerce.payments import Method
+from core.domain.context import Asked
 from core.domain.pricing import check_amount, round_amount
 from core.errors import CONFLICT, NOT_FOUND, PAYOUT_TOO_LARGE, Refusal, bad_field
 from core.queries import load
@@ -42,7 +43,7 @@ def check_payout(amount: Decimal, currency: str, balances: Sequence[Balance]) ->
 # COMMANDS
 
 
-class ReferPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReferPerson(Asked, frozen=True):
     """Names somebody whom one brings, before they have an account. The first who names them has brought them."""
 
     email: Email
@@ -55,7 +56,7 @@ class Referral(msgspec.Struct, frozen=True):
     status: str
 
 
-class AddCommission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddCommission(Asked, frozen=True):
     """What somebody is owed for a referral."""
 
     referral_id: UUID
@@ -63,7 +64,7 @@ class AddCommission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str
 
 
-class PayCommission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PayCommission(Asked, frozen=True):
     """A commission has been paid. Said twice, the first moment stays."""
 
     commission_id: UUID
@@ -80,7 +81,7 @@ class Commission(msgspec.Struct, frozen=True):
     paid_at: datetime | None
 
 
-class Earnings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Earnings(Asked, frozen=True):
     """What one's own courses have earned."""
 
 
@@ -99,7 +100,7 @@ class Earned(msgspec.Struct, frozen=True):
     balances: list[Balance]
 
 
-class AddPayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddPayout(Asked, frozen=True):
     """Pays a teacher out of what their courses have earned, never more than is left of it."""
 
     user_id: UUID
@@ -108,7 +109,7 @@ class AddPayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Method = "bank_transfer"
 
 
-class MovePayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MovePayout(Asked, frozen=True):
     """How a payout goes on: processing, then paid or failed; a failed one can be taken up again, a pending one cancelled."""
 
     payout_id: UUID

@@ -20,6 +20,7 @@ from core.domain.commerce.cart import buyer_of
 from core.domain.commerce.fulfilment import fulfil
 from core.domain.commerce.orders import SQL as ORDER_SQL
 from core.domain.commerce.orders import check_open, check_order_of
+from core.domain.context import Asked
 from core.domain.pricing import round_amount
 from core.errors import ALREADY_OWNED, AMOUNT_DIFFERS, CONFLICT, NOT_FOUND, ORDER_CLOSED, Refusal, bad_field
 from core.queries import load
@@ -60,7 +61,7 @@ def check_amount_paid(row: Row, amount: Decimal, currency: str) -> Refusal | Non
 # COMMANDS
 
 
-class PayOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PayOrder(Asked, frozen=True):
     """Begins to pay an order: with `stripe` on the page at `pay_url`, which comes back to `return_url`; `manual`, by a transfer
     that names `reference`. An address that is given is kept for the invoice. Asked again, the open try is answered again."""
 
@@ -83,7 +84,7 @@ class PaymentOpened(msgspec.Struct, frozen=True):
     pay_url: str | None = None
 
 
-class RecordPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordPayment(Asked, frozen=True):
     """Staff have received the money for an order: all of it, under a `reference` (of the bank, of the till) that no other payment has."""
 
     order_id: UUID
@@ -93,7 +94,7 @@ class RecordPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Method = "bank_transfer"
 
 
-class FailPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FailPayment(Asked, frozen=True):
     """Staff know that a manual payment will not come. The order stays open for another try."""
 
     payment_id: UUID

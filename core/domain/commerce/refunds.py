@@ -13,6 +13,7 @@ from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.fulfilment import take_back
 from core.domain.commerce.orders import SQL as ORDER_SQL
 from core.domain.commerce.payments import SQL as PAYMENT_SQL
+from core.domain.context import Asked
 from core.domain.pricing import check_amount, round_amount
 from core.errors import NOT_FOUND, NOTHING_TO_REFUND, REFUND_TOO_LARGE, Refusal, bad_field
 from core.queries import load
@@ -40,7 +41,7 @@ def check_refund(payment: Row, promised: Decimal, amount: Decimal) -> Refusal | 
 # COMMANDS
 
 
-class RefundPayment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RefundPayment(Asked, frozen=True):
     """Gives back a payment, or `amount` of it. With the last of it the buyer loses what was bought; whoever plays it is stopped.
     What Stripe was paid goes back through Stripe, and while such a refund is on its way it is asked for again, not made anew;
     of a manual payment staff say here that they have given it back."""

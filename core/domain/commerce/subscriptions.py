@@ -11,6 +11,7 @@ from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
 from core.domain.commerce.cart import BillingPeriod, CartLine, buyer_of, choose_offer, offers_of
 from core.domain.commerce.orders import Order, place, read_order
+from core.domain.context import Asked
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -33,20 +34,20 @@ def check_running(row: Row | None, now: datetime) -> Refusal | None:
 # COMMANDS
 
 
-class CancelSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelSubscription(Asked, frozen=True):
     """Ends a subscription with the period that is paid for, or `at_once`. Nothing is given back by that."""
 
     subscription_id: UUID
     at_once: bool = False
 
 
-class ResumeSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ResumeSubscription(Asked, frozen=True):
     """Takes back that a subscription was to end with its period."""
 
     subscription_id: UUID
 
 
-class RenewSubscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RenewSubscription(Asked, frozen=True):
     """Orders the next month or year of a running subscription at today's price. It begins when the present one ends, once it is paid."""
 
     subscription_id: UUID

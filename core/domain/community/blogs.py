@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, answer, emit
-from core.domain.context import PEOPLE, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -40,33 +40,33 @@ def check_publishing(row: Row | None) -> Refusal | None:
 # COMMANDS
 
 
-class ApproveBlog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ApproveBlog(Asked, frozen=True):
     """Lets a blog be published; its author is told."""
 
     blog_id: UUID
 
 
-class RejectBlog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RejectBlog(Asked, frozen=True):
     """Sends a blog back to its author, who is told why."""
 
     blog_id: UUID
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class PublishBlog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishBlog(Asked, frozen=True):
     """Shows an approved blog to everybody."""
 
     blog_id: UUID
 
 
-class FeatureBlog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeatureBlog(Asked, frozen=True):
     """Puts a blog among those shown first, or takes it from there."""
 
     blog_id: UUID
     is_featured: bool
 
 
-class ResubmitBlog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ResubmitBlog(Asked, frozen=True):
     """Asks again for a rejected blog of yours to be approved."""
 
     blog_id: UUID
@@ -83,7 +83,7 @@ class BlogState(msgspec.Struct, frozen=True):
     rejection_reason: str | None
 
 
-class UpvoteComment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UpvoteComment(Asked, frozen=True):
     """Upvotes a comment. Done twice, it counts once."""
 
     comment_id: UUID

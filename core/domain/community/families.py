@@ -17,7 +17,7 @@ import msgspec
 from core.database import Row, Tx
 from core.domain import invitations
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import PEOPLE, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler
 from core.domain.credentials import canonical_email, digest
 from core.domain.invitations import Email, Token
 from core.errors import ALREADY_MEMBER, LAST_ADMIN, NOT_FOUND, Refusal
@@ -47,7 +47,7 @@ def check_leaving(role: str, admins: int, members: int) -> Refusal | None:
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
-class CreateFamily(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CreateFamily(Asked, frozen=True):
     """Begins a family, with you in charge of it."""
 
     name: Name
@@ -61,7 +61,7 @@ class FamilyState(msgspec.Struct, frozen=True):
     role: str | None
 
 
-class InviteToFamily(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InviteToFamily(Asked, frozen=True):
     """Asks somebody in by mail, for a week; who is in charge of the family may. Asking again replaces an answer that never came, or was no."""
 
     family_id: UUID
@@ -76,13 +76,13 @@ class FamilyInvited(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-class AcceptFamilyInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AcceptFamilyInvitation(Asked, frozen=True):
     """Joins the family that a mailed invitation is for."""
 
     token: Token
 
 
-class DeclineFamilyInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeclineFamilyInvitation(Asked, frozen=True):
     """Says no to a mailed invitation."""
 
     token: Token
@@ -95,7 +95,7 @@ class InvitationAnswered(msgspec.Struct, frozen=True):
     status: str
 
 
-class LeaveFamily(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LeaveFamily(Asked, frozen=True):
     """Leaves a family, or (who is in charge of it) takes somebody out of it. The last to leave ends it."""
 
     family_id: UUID

@@ -15,7 +15,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, answer, emit
-from core.domain.context import PEOPLE, Command, Handler, Moment
+from core.domain.context import PEOPLE, Asked, Command, Handler, Moment
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -48,20 +48,20 @@ def check_reply(row: Row | None, viewer: Viewer) -> Refusal | None:
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 
 
-class PublishAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishAnnouncement(Asked, frozen=True):
     """Shows an announcement to whom it is for, now."""
 
     announcement_id: UUID
 
 
-class ScheduleAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ScheduleAnnouncement(Asked, frozen=True):
     """Notes when an announcement is to be shown."""
 
     announcement_id: UUID
     scheduled_at: Moment
 
 
-class ExpireAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExpireAnnouncement(Asked, frozen=True):
     """Shows an announcement no more."""
 
     announcement_id: UUID
@@ -76,7 +76,7 @@ class AnnouncementState(msgspec.Struct, frozen=True):
     scheduled_at: datetime | None
 
 
-class ReadAnnouncement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReadAnnouncement(Asked, frozen=True):
     """Notes that you have read an announcement; the first time is the one that counts."""
 
     announcement_id: UUID
@@ -89,7 +89,7 @@ class AnnouncementRead(msgspec.Struct, frozen=True):
     read_at: datetime
 
 
-class AnswerHelpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnswerHelpRequest(Asked, frozen=True):
     """Answers a request for help; who asked is told."""
 
     help_request_id: UUID
@@ -97,7 +97,7 @@ class AnswerHelpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     status: Literal["InProgress", "Resolved", "Closed"] = "Resolved"
 
 
-class ReplyToHelpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReplyToHelpRequest(Asked, frozen=True):
     """Says something to the answer that your request for help got."""
 
     help_request_id: UUID
@@ -115,7 +115,7 @@ class HelpRequestState(msgspec.Struct, frozen=True):
     user_replied_at: datetime | None
 
 
-class ReadAllNotifications(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReadAllNotifications(Asked, frozen=True):
     """Marks all that you were told as read."""
 
 

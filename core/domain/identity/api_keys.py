@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import PEOPLE, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler
 from core.domain.credentials import digest
 from core.errors import (
     ACCESS_TOKEN_EXPIRED,
@@ -95,7 +95,7 @@ def check_scopes(scopes: Sequence[str]) -> Refusal | None:
 # COMMANDS
 
 
-class CreateApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CreateApiKey(Asked, frozen=True):
     """Makes an API key for oneself. The key is in this answer and nowhere else afterwards."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="What it is for.")]
@@ -118,7 +118,7 @@ class CreatedApiKey(msgspec.Struct, frozen=True):
     created_at: datetime
 
 
-class RevokeApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RevokeApiKey(Asked, frozen=True):
     """Ends an API key at once, everywhere."""
 
     id: UUID

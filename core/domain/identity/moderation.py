@@ -15,7 +15,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler, Moment
+from core.domain.context import Asked, Command, Handler, Moment
 from core.domain.identity.sessions import Opened, Origin, end_sessions, open_session
 from core.errors import FORBIDDEN, NOT_FOUND, NOT_PLATFORM_ADMIN, NOT_YOURSELF, Refusal, bad_field
 from core.ids import SYSTEM_USER
@@ -62,7 +62,7 @@ def check_ban(until: datetime | None, now: datetime) -> Refusal | None:
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
-class BanUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BanUser(Asked, frozen=True):
     """Keeps somebody out, until a moment or for good: their sessions end, what they are playing stops within a second."""
 
     user_id: UUID
@@ -70,20 +70,20 @@ class BanUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Moment | None = None
 
 
-class UnbanUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnbanUser(Asked, frozen=True):
     """Lets somebody in again."""
 
     user_id: UUID
 
 
-class SetPlatformRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetPlatformRole(Asked, frozen=True):
     """Makes somebody a user, student, teacher, admin or super_admin of the installation."""
 
     user_id: UUID
     role: PlatformRole
 
 
-class EraseUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EraseUser(Asked, frozen=True):
     """Erases a person (GDPR article 17), for good: what is about them goes, what others need stays under a name that says nothing."""
 
     user_id: UUID

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import PEOPLE, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler
 from core.errors import NOT_FOUND, NOT_YOURSELF, SIGN_IN_NEEDED, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -32,13 +32,13 @@ def check_follow(viewer: Viewer, user_id: UUID) -> Refusal | None:
 # COMMANDS
 
 
-class FollowUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FollowUser(Asked, frozen=True):
     """Lists you among somebody's followers. Done twice, it is done once."""
 
     user_id: UUID
 
 
-class UnfollowUser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnfollowUser(Asked, frozen=True):
     """Takes you off somebody's followers."""
 
     user_id: UUID
@@ -52,7 +52,7 @@ class Following(msgspec.Struct, frozen=True):
     followers: int
 
 
-class EndSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EndSession(Asked, frozen=True):
     """Signs one of your sessions out, wherever it is open."""
 
     session_id: UUID
@@ -64,7 +64,7 @@ class SessionEnded(msgspec.Struct, frozen=True):
     session_id: UUID
 
 
-class RequestPrivacy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestPrivacy(Asked, frozen=True):
     """Asks for a copy of your data, its correction, less use of it, or its erasure (GDPR articles 15 to 18). Asked twice, it is one request."""
 
     request_type: Literal["access", "erasure", "rectification", "restriction"]

@@ -13,7 +13,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
 from core.domain.learning.attempts import may_take_part
 from core.domain.learning.parts import check_address
@@ -61,7 +61,7 @@ def check_grade(submission: Row | None, grade: int) -> Refusal | None:
 # COMMANDS
 
 
-class SubmitAssignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SubmitAssignment(Asked, frozen=True):
     """Hands in work: a file, a text, a link, or several of them. Handing in again replaces it, and it is marked anew."""
 
     assessment_id: UUID
@@ -70,7 +70,7 @@ class SubmitAssignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: str | None = None
 
 
-class GradeSubmission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GradeSubmission(Asked, frozen=True):
     """Marks work, with or without a word about it."""
 
     submission_id: UUID
@@ -78,7 +78,7 @@ class GradeSubmission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feedback: Annotated[str, msgspec.Meta(max_length=50_000)] | None = None
 
 
-class ReadFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReadFeedback(Asked, frozen=True):
     """What the teacher made of the viewer's work; it then counts as returned."""
 
     submission_id: UUID

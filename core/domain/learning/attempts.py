@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, person_of
 from core.domain.learning.lessons import opened
 from core.domain.learning.questions import read_question
@@ -81,7 +81,7 @@ def check_handing_in(attempt: Row | None, now: datetime) -> Refusal | None:
 # COMMANDS
 
 
-class StartAttempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartAttempt(Asked, frozen=True):
     """Begins an attempt, or goes on with the one that is open. Its clock runs from the first call."""
 
     assessment_id: UUID
@@ -108,14 +108,14 @@ class AttemptBegun(msgspec.Struct, frozen=True):
     questions: list[QuestionAsked]
 
 
-class SubmitAttempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SubmitAttempt(Asked, frozen=True):
     """Hands in the answers, by question: the number of an option, a list of them, true or false, or a text. What is left out is wrong."""
 
     attempt_id: UUID
     answers: dict[UUID, Answer]
 
 
-class GradeAttempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GradeAttempt(Asked, frozen=True):
     """Marks what only a teacher can, by question."""
 
     attempt_id: UUID

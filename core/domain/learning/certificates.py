@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import ANYONE, Command, Handler
+from core.domain.context import ANYONE, Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service
 from core.errors import NOT_FOUND, Refusal
 from core.queries import load
@@ -23,7 +23,7 @@ SQL = load("core.domain.learning", "certificates.sql")
 # COMMANDS
 
 
-class VerifyCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class VerifyCertificate(Asked, frozen=True):
     """Whether a certificate is true, for whoever was shown its code."""
 
     code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -39,13 +39,13 @@ class CertificateSays(msgspec.Struct, frozen=True):
     revoked_at: datetime | None
 
 
-class IssueCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IssueCertificate(Asked, frozen=True):
     """Issues a certificate for a completed course that had none: those of its kind come by themselves."""
 
     enrollment_id: UUID
 
 
-class RevokeCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RevokeCertificate(Asked, frozen=True):
     """Takes a certificate back; whoever checks its code is told."""
 
     certificate_id: UUID

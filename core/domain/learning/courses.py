@@ -11,7 +11,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import STAFF, Command, Handler
+from core.domain.context import STAFF, Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move
 from core.domain.learning.states import STATES
 from core.errors import COURSE_NOT_FOUND, COURSE_SET_ASIDE, UNDER_REVIEW, Refusal
@@ -35,44 +35,44 @@ def check_publishing(status: str, *, is_staff: bool, is_deleted: bool, is_review
 # COMMANDS
 
 
-class SubmitCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SubmitCourse(Asked, frozen=True):
     """Hands a draft to staff for review."""
 
     course_id: UUID
 
 
-class ReturnCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReturnCourse(Asked, frozen=True):
     """Makes a course a draft again: staff give it back with a `reason`, or its teacher takes it back."""
 
     course_id: UUID
     reason: str | None = None
 
 
-class PublishCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishCourse(Asked, frozen=True):
     """Shows a course to students. Its chapters and lessons are published one by one."""
 
     course_id: UUID
 
 
-class ArchiveCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ArchiveCourse(Asked, frozen=True):
     """Takes a published course out of the catalogue; whoever takes it keeps it."""
 
     course_id: UUID
 
 
-class DeleteCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeleteCourse(Asked, frozen=True):
     """Sets a course aside: nobody finds it any more, enrolments stay, and `restore_course` brings it back as it was archived."""
 
     course_id: UUID
 
 
-class RestoreCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RestoreCourse(Asked, frozen=True):
     """Brings back a course that was deleted."""
 
     course_id: UUID
 
 
-class FeatureCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeatureCourse(Asked, frozen=True):
     """Puts a course on the front page, or takes it off."""
 
     course_id: UUID

@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler, Moment
+from core.domain.context import Asked, Command, Handler, Moment
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import COURSE_BAN, COURSE_NOT_FOUND, NOT_FOUND, SUBSCRIPTION_NEEDED, Refusal, bad_field
@@ -40,19 +40,19 @@ def check_entry(course: Row | None, *, is_subscribed: bool) -> Refusal | None:
 # COMMANDS
 
 
-class EnrollInCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EnrollInCourse(Asked, frozen=True):
     """Takes a course that costs nothing, one of the viewer's subscription, or again one that they had left. Others are bought."""
 
     course_id: UUID
 
 
-class DropCourse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DropCourse(Asked, frozen=True):
     """Leaves a course. What was done in it is kept, for whoever comes back."""
 
     course_id: UUID
 
 
-class BanStudent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BanStudent(Asked, frozen=True):
     """Keeps a student out of one course, until a moment or for good; whatever they are watching of it stops."""
 
     enrollment_id: UUID
@@ -60,13 +60,13 @@ class BanStudent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Moment | None = None
 
 
-class UnbanStudent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnbanStudent(Asked, frozen=True):
     """Lets a student into the course again."""
 
     enrollment_id: UUID
 
 
-class TagStudent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TagStudent(Asked, frozen=True):
     """What the teacher notes of a student; replaces what was noted."""
 
     enrollment_id: UUID

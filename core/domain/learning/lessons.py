@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import ANYONE, Command, Handler
+from core.domain.context import ANYONE, Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, person_of
 from core.errors import (
     ALREADY_OPEN,
@@ -69,7 +69,7 @@ def check_unlocking(part: Row | None) -> Refusal | None:
 # COMMANDS
 
 
-class ViewLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ViewLesson(Asked, frozen=True):
     """Opens a lesson: what it plays, says and asks for. A student's visit is noted."""
 
     lesson_id: UUID
@@ -91,7 +91,7 @@ class LessonOpened(msgspec.Struct, frozen=True):
     assessment_id: UUID | None
 
 
-class CompleteLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CompleteLesson(Asked, frozen=True):
     """Says that a lesson is done, as watching its video to the end does. A required quiz or assignment is to be handed in first."""
 
     lesson_id: UUID
@@ -109,7 +109,7 @@ class LessonDone(msgspec.Struct, frozen=True):
     certificate_code: str | None
 
 
-class DownloadLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DownloadLesson(Asked, frozen=True):
     """Takes a lesson along, where its teacher allows it."""
 
     lesson_id: UUID
@@ -124,7 +124,7 @@ class LessonTaken(msgspec.Struct, frozen=True):
     pdf_url: str | None
 
 
-class UnlockEarly(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnlockEarly(Asked, frozen=True):
     """Spends points to open a scheduled chapter or lesson (one of the two) before its release."""
 
     chapter_id: UUID | None = None
@@ -138,7 +138,7 @@ class Unlocked(msgspec.Struct, frozen=True):
     points_spent: int
 
 
-class UnlockTotals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnlockTotals(Asked, frozen=True):
     """What students of a course have spent on opening its parts early."""
 
     course_id: UUID

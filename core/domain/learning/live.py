@@ -11,7 +11,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import ENROLLMENT_NEEDED, NOT_FOUND, SESSION_NOT_LIVE, Refusal
@@ -35,19 +35,19 @@ def check_joining(session: Row | None, *, is_staff: bool) -> Refusal | None:
 # COMMANDS
 
 
-class StartLiveSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartLiveSession(Asked, frozen=True):
     """Goes live."""
 
     session_id: UUID
 
 
-class EndLiveSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EndLiveSession(Asked, frozen=True):
     """Ends a live class; whoever is still in it has left."""
 
     session_id: UUID
 
 
-class CancelLiveSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CancelLiveSession(Asked, frozen=True):
     """Calls off a class that is planned."""
 
     session_id: UUID
@@ -62,13 +62,13 @@ class SessionStands(msgspec.Struct, frozen=True):
     ended_at: datetime | None
 
 
-class JoinLiveSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JoinLiveSession(Asked, frozen=True):
     """Comes into a live class. Who is there already stays."""
 
     session_id: UUID
 
 
-class LeaveLiveSession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LeaveLiveSession(Asked, frozen=True):
     """Leaves a live class."""
 
     session_id: UUID

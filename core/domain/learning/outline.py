@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import ANYONE, Command, Handler
+from core.domain.context import ANYONE, Asked, Command, Handler
 from core.domain.learning.acting import as_service
 from core.errors import COURSE_NOT_FOUND, Refusal
 from core.queries import load
@@ -21,7 +21,7 @@ SQL = load("core.domain.learning", "outline.sql")
 # COMMANDS
 
 
-class CourseOutline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CourseOutline(Asked, frozen=True):
     """The chapters and lessons of a course in their order; its teacher sees drafts too, students what is announced."""
 
     course_id: UUID

@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler, Moment
+from core.domain.context import Asked, Command, Handler, Moment
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move
 from core.domain.learning.states import STATES
 from core.errors import CONTENT_NOT_FOUND, LESSON_NOT_FOUND, NOT_FOUND, Refusal, bad_field
@@ -48,27 +48,27 @@ def check_address(field: str, address: str | None) -> Refusal | None:
 # COMMANDS
 
 
-class PublishChapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishChapter(Asked, frozen=True):
     """Opens a chapter to students, now or (`release_at`) later. Its lessons are published by themselves."""
 
     chapter_id: UUID
     release_at: Moment | None = None
 
 
-class UnpublishChapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnpublishChapter(Asked, frozen=True):
     """Makes a chapter a draft again, and hides its lessons with it."""
 
     chapter_id: UUID
 
 
-class PublishLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PublishLesson(Asked, frozen=True):
     """Opens a lesson to students, now or (`release_at`) later."""
 
     lesson_id: UUID
     release_at: Moment | None = None
 
 
-class UnpublishLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnpublishLesson(Asked, frozen=True):
     """Makes a lesson a draft again."""
 
     lesson_id: UUID
@@ -82,14 +82,14 @@ class PartStands(msgspec.Struct, frozen=True):
     release_at: datetime | None
 
 
-class SetLessonContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetLessonContent(Asked, frozen=True):
     """What a lesson plays (a content of type LESSON or LIVE_RECORDING, or null for nothing)."""
 
     lesson_id: UUID
     content_id: UUID | None
 
 
-class WriteLesson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WriteLesson(Asked, frozen=True):
     """What a lesson says: its text, and the address of its PDF. What is left out is taken away."""
 
     lesson_id: UUID

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, person_of
 from core.errors import ATTEMPT_CLOSED, NOT_FOUND, TOO_MANY_TRIES, Refusal, bad_field
 from core.queries import load
@@ -37,13 +37,13 @@ def check_watching(session: Row | None, person: UUID) -> Refusal | None:
 # COMMANDS
 
 
-class StartProctoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartProctoring(Asked, frozen=True):
     """Begins watching over an open attempt of the viewer's, or goes on."""
 
     attempt_id: UUID
 
 
-class EndProctoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EndProctoring(Asked, frozen=True):
     """Ends it."""
 
     session_id: UUID
@@ -59,7 +59,7 @@ class ProctoringStands(msgspec.Struct, frozen=True):
     violations: int
 
 
-class ReportViolation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReportViolation(Asked, frozen=True):
     """Something that should not be. `details` is at most 8 KiB of JSON; `screenshot_key` an object key."""
 
     session_id: UUID

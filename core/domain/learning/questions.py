@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN
 from core.domain.learning.scoring import Answer, Question, check_answers
 from core.errors import NOT_FOUND, Refusal, bad_field
@@ -48,19 +48,19 @@ def check_question(number: int, asked: NewQuestion) -> Refusal | None:
 # COMMANDS
 
 
-class NewQuestion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewQuestion(Asked, frozen=True):
     """A question. `correct_answer`: the number of an option from 0, a list of them, true or false, or a text; null: marked by hand."""
 
     question: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
     type: Literal["mcq", "multiple_select", "true_false", "short_answer", "long_answer", "fill_blank"] = "mcq"
     options: Annotated[
         list[Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]], msgspec.Meta(max_length=50)
-    ] = []
+    ] = msgspec.field(default_factory=list)
     correct_answer: Answer | None = None
     marks: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1
 
 
-class AddQuestions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddQuestions(Asked, frozen=True):
     """Adds questions behind those that an assessment has."""
 
     assessment_id: UUID
@@ -73,7 +73,7 @@ class QuestionsAdded(msgspec.Struct, frozen=True):
     ids: list[UUID]
 
 
-class AnswerKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnswerKey(Asked, frozen=True):
     """The right answers of an assessment, for its teacher."""
 
     assessment_id: UUID

@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import emit
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import CALL_OVER, ENROLLMENT_NEEDED, NOT_ADMITTED, NOT_FOUND, Refusal
@@ -36,27 +36,27 @@ def check_call_joining(request: Row | None, person: UUID) -> Refusal | None:
 # COMMANDS
 
 
-class RequestSupport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RequestSupport(Asked, frozen=True):
     """Asks to be let into a support call of a course that the viewer takes."""
 
     support_call_id: UUID
     support_type: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-class DecideSupportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DecideSupportRequest(Asked, frozen=True):
     """Lets somebody in, or not."""
 
     request_id: UUID
     accept: bool
 
 
-class JoinSupportCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JoinSupportCall(Asked, frozen=True):
     """Comes into the call after being let in."""
 
     request_id: UUID
 
 
-class CompleteSupportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CompleteSupportRequest(Asked, frozen=True):
     """Says that somebody has been helped."""
 
     request_id: UUID
@@ -73,7 +73,7 @@ class RequestStands(msgspec.Struct, frozen=True):
     stream_call_id: str | None
 
 
-class EndSupportCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EndSupportCall(Asked, frozen=True):
     """Ends a call, or (`cancel`) calls it off; who still waits is turned away, who was in it is done."""
 
     support_call_id: UUID

@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Tx
 from core.domain.commands import emit
-from core.domain.context import STAFF, Command, Handler
+from core.domain.context import STAFF, Asked, Command, Handler
 from core.domain.learning.acting import as_service, check_move
 from core.domain.learning.states import STATES
 from core.errors import NOT_FOUND, Refusal
@@ -24,7 +24,7 @@ SQL = load("core.domain.learning", "teachers.sql")
 # COMMANDS
 
 
-class ReviewTeacherApplication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReviewTeacherApplication(Asked, frozen=True):
     """Makes an applicant a teacher, or (with a `reason`) does not."""
 
     application_id: UUID
@@ -43,7 +43,7 @@ class ApplicationStands(msgspec.Struct, frozen=True):
     rejection_reason: str | None
 
 
-class FeatureReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeatureReview(Asked, frozen=True):
     """Puts a review where everybody sees it, or takes it away; its author can change it no longer while it is there."""
 
     review_id: UUID

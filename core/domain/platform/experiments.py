@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from core.database import Tx
-from core.domain.context import EVERY_VERB, PEOPLE, Command, Handler, Table
+from core.domain.context import EVERY_VERB, PEOPLE, Asked, Command, Handler, Table
 from core.errors import EXPERIMENT_CLOSED, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -55,21 +55,21 @@ def check_data(data: Mapping[str, object]) -> Refusal | None:
 # COMMANDS
 
 
-class ExperimentVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExperimentVariant(Asked, frozen=True):
     """Your variant of an experiment: given when you first ask while it runs, and the same ever after."""
 
     experiment_id: UUID
 
 
-class RecordExperimentEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordExperimentEvent(Asked, frozen=True):
     """Something you did under your variant."""
 
     experiment_id: UUID
     event_type: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    event_data: dict[str, Any] = {}
+    event_data: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class ExperimentResults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExperimentResults(Asked, frozen=True):
     """What was done under each variant."""
 
     experiment_id: UUID

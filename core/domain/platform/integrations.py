@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import EVERY_VERB, Command, Handler, Moment, Table
+from core.domain.context import EVERY_VERB, Asked, Command, Handler, Moment, Table
 from core.errors import ILLEGAL_MOVE, NOT_FOUND, Refusal, bad_field
 from core.ids import uuid7
 from core.queries import load
@@ -53,7 +53,7 @@ Kind = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Records = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class StoreIntegrationToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StoreIntegrationToken(Asked, frozen=True):
     """Keeps a token for an integration, encrypted; it is never shown again. One of the same type is replaced."""
 
     integration_id: UUID
@@ -62,14 +62,14 @@ class StoreIntegrationToken(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     expires_at: Moment | None = None
 
 
-class StartIntegrationSync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartIntegrationSync(Asked, frozen=True):
     """Notes that an exchange with an integration begins."""
 
     integration_id: UUID
     sync_type: Kind
 
 
-class FinishIntegrationSync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FinishIntegrationSync(Asked, frozen=True):
     """Notes how an exchange ended. The integration is then `active`, or `failing`."""
 
     sync_id: UUID

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import PEOPLE, Command, Handler, Table
+from core.domain.context import PEOPLE, Asked, Command, Handler, Table
 from core.errors import NOT_FOUND, STEP_REQUIRED, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -31,17 +31,17 @@ def check_skip(step: Row) -> Refusal | None:
 # COMMANDS
 
 
-class MyOnboarding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MyOnboarding(Asked, frozen=True):
     """The steps in their order, and what you have done about each."""
 
 
-class CompleteOnboardingStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CompleteOnboardingStep(Asked, frozen=True):
     """Marks a step as done, also one that was skipped."""
 
     step_key: str
 
 
-class SkipOnboardingStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SkipOnboardingStep(Asked, frozen=True):
     """Leaves a step out that is not required."""
 
     step_key: str

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from core.database import Row, Tx
-from core.domain.context import STAFF, Command, Handler, Moment, Table
+from core.domain.context import STAFF, Asked, Command, Handler, Moment, Table
 from core.errors import FORBIDDEN, NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Role, Viewer
@@ -51,7 +51,7 @@ def check_value(value: object) -> Refusal | None:
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
-class SetSystemConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetSystemConfig(Asked, frozen=True):
     """Sets an entry of the installation's configuration, for its operator. Who did is written down."""
 
     key: Name
@@ -59,11 +59,11 @@ class SetSystemConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
 
 
-class ReadSystemConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReadSystemConfig(Asked, frozen=True):
     """The installation's configuration, for its operator."""
 
 
-class ObserveReplica(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ObserveReplica(Asked, frozen=True):
     """What monitoring saw of a replica, in place of what it saw before. `last_sync_at` left out stays."""
 
     replica_name: Name
@@ -72,7 +72,7 @@ class ObserveReplica(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last_sync_at: Moment | None = None
 
 
-class RecordRecoveryTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordRecoveryTest(Asked, frozen=True):
     """A recovery procedure was tried and works (default: now)."""
 
     procedure_name: Name

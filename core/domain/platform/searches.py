@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import ANYONE, Command, Handler, Moment, Table
+from core.domain.context import ANYONE, Asked, Command, Handler, Moment, Table
 from core.errors import NOT_FOUND, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -44,21 +44,21 @@ def check_time(since: datetime, until: datetime) -> Refusal | None:
 # COMMANDS
 
 
-class SearchContents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SearchContents(Asked, frozen=True):
     """Looks for titles: words, "phrases", `or`, `-without`. The search is written down; `record_search_click` adds what was chosen."""
 
     query: str
     limit: Annotated[int, msgspec.Meta(ge=1, le=50)] = 20
 
 
-class RecordSearchClick(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordSearchClick(Asked, frozen=True):
     """Says which result of a search of yours was opened, within a day."""
 
     search_id: UUID
     result_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
-class SearchEffectiveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SearchEffectiveness(Asked, frozen=True):
     """How well people find what they look for (default: the last 30 days)."""
 
     since: Moment | None = None

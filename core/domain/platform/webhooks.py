@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.context import Command, Handler, Table
+from core.domain.context import Asked, Command, Handler, Table
 from core.domain.topics import TEST_EVENT, told_to_webhooks
 from core.domain.webhook_guard import Guard
 from core.errors import BAD_TARGET, NOT_FOUND, UNKNOWN_TOPIC, WEBHOOK_DISABLED, Fault, Refusal, bad_field
@@ -64,7 +64,7 @@ def check_webhook(row: Row | None) -> Refusal | None:
 # COMMANDS
 
 
-class CreateWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CreateWebhook(Asked, frozen=True):
     """Tells an address of events from now on. The answer holds the secret that signs them, shown this once."""
 
     url: str
@@ -72,7 +72,7 @@ class CreateWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     integration_id: UUID | None = None
 
 
-class ChangeWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ChangeWebhook(Asked, frozen=True):
     """Another address, or other events. What is left out stays."""
 
     webhook_id: UUID
@@ -80,25 +80,25 @@ class ChangeWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_types: list[str] | None = None
 
 
-class RotateWebhookSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RotateWebhookSecret(Asked, frozen=True):
     """Makes a new secret, shown this once. For a day the old one signs beside it."""
 
     webhook_id: UUID
 
 
-class EnableWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EnableWebhook(Asked, frozen=True):
     """Tells it of what happens from now on. What happened while it was disabled is not made up for."""
 
     webhook_id: UUID
 
 
-class DisableWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DisableWebhook(Asked, frozen=True):
     """Tells it nothing more; what was waiting for it is given up."""
 
     webhook_id: UUID
 
 
-class TestWebhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TestWebhook(Asked, frozen=True):
     """Sends it an event `webhook.test`. What came of it is in `webhook_deliveries`."""
 
     webhook_id: UUID

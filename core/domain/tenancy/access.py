@@ -16,7 +16,7 @@ import msgspec
 
 from core.database import Tx
 from core.domain.commands import acting_as_service
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.errors import DENIED_BY_POLICY, FORBIDDEN, Refusal
 from core.queries import load
 from core.viewer import Role, Viewer
@@ -28,7 +28,7 @@ Word = Annotated[str, msgspec.Meta(pattern=r"^(\*|[a-z][a-z0-9_]{0,62})$")]
 TenantRole = Literal["Member", "Admin", "SuperAdmin"]
 
 
-class PolicyDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PolicyDefinition(Asked, frozen=True):
     """What a policy forbids or allows, to whom. `*` is every one; no `roles` and no `user_ids` mean everybody."""
 
     effect: Literal["deny", "allow"]
@@ -92,7 +92,7 @@ def _concerns(policy: PolicyDefinition, facts: Facts, resource_type: str, action
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
-class SetAccessPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetAccessPolicy(Asked, frozen=True):
     """Sets a policy of the workspace, by its name. One that is not enabled takes part in nothing."""
 
     name: Name
@@ -109,7 +109,7 @@ class PolicySet(msgspec.Struct, frozen=True):
     enabled: bool
 
 
-class CheckAccess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CheckAccess(Asked, frozen=True):
     """Asks whether you may do something here; question and answer are kept in `access_logs`."""
 
     resource_type: Word

@@ -15,7 +15,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import PEOPLE, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler
 from core.domain.credentials import canonical_email, digest
 from core.domain.invitations import LIFETIME, Email, Token, check_open, unknown
 from core.domain.tenancy.access import TenantRole, check_access, decide
@@ -51,7 +51,7 @@ def tenant_of(token: str) -> UUID:
 # COMMANDS
 
 
-class InviteMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InviteMember(Asked, frozen=True):
     """Asks somebody into this workspace for a week: by address, or by account. Asking again replaces what is open."""
 
     email: Email | None = None
@@ -70,19 +70,19 @@ class Invitation(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-class AcceptInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AcceptInvitation(Asked, frozen=True):
     """Joins the workspace that a mailed invitation is for."""
 
     token: Token
 
 
-class DeclineInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeclineInvitation(Asked, frozen=True):
     """Says no to a mailed invitation."""
 
     token: Token
 
 
-class RevokeInvitation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RevokeInvitation(Asked, frozen=True):
     """Takes an invitation into this workspace back."""
 
     invitation_id: UUID

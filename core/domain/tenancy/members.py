@@ -12,7 +12,7 @@ import msgspec
 
 from core.database import Row, Tx
 from core.domain.commands import acting_as_service, emit
-from core.domain.context import Command, Handler
+from core.domain.context import Asked, Command, Handler
 from core.domain.tenancy.access import TenantRole, check_access, decide
 from core.errors import FORBIDDEN, LAST_ADMIN, NOT_FOUND, NOT_PLATFORM_ADMIN, Refusal
 from core.queries import load
@@ -47,7 +47,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Slug = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
-class CreateWorkspace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CreateWorkspace(Asked, frozen=True):
     """Makes a workspace, you in charge of it. Without name and slug it is the default one of a single-tenant installation."""
 
     name: Name | None = None
@@ -64,21 +64,21 @@ class Workspace(msgspec.Struct, frozen=True):
     description: str | None
 
 
-class UpdateWorkspace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UpdateWorkspace(Asked, frozen=True):
     """Another name or description for the workspace you are in."""
 
     name: Name
     description: str | None = None
 
 
-class SetMemberRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SetMemberRole(Asked, frozen=True):
     """Makes a member of this workspace a Member, Admin or SuperAdmin of it."""
 
     user_id: UUID
     role: TenantRole
 
 
-class RemoveMember(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RemoveMember(Asked, frozen=True):
     """Takes somebody out of this workspace; oneself anybody may."""
 
     user_id: UUID

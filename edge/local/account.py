@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,12 @@ class RunAs:
         """Makes `folder` and all in it the account's."""
         if self.owner is None:
             return
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, *self.owner, follow_symlinks=False)
+        os.chown(folder, *self.owner)
+        for inside, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                # Backends of a server that was killed take their own temporary files away while we look.
+                with suppress(FileNotFoundError):
+                    os.chown(Path(inside, name), *self.owner, follow_symlinks=False)
 
 
 def _ids() -> tuple[int, int]:

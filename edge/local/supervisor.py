@@ -240,7 +240,7 @@ class Supervisor:
             try:
                 server.start()
                 self._server_falls.pop(name, None)
-            except ServiceFault:
+            except (ServiceFault, OSError):
                 # After a kill -9 the old backends may still hold the data folder for a moment.
                 if tries + 1 >= len(BACK_OFF_S):
                     raise

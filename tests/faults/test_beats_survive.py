@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -88,8 +89,9 @@ async def storm(box: Box, victims: Sequence[str], *, kills: int, size: int = 1, 
     async with AsyncExitStack() as stack:
         tasks = []
         for _ in range(PEOPLE):
-            person = await stack.enter_async_context(box.newcomer())
-            grant = await person.play(box.content_id)
+            # After the last storm one of the web processes may be without PostgreSQL for a moment more.
+            person = await until(lambda: stack.enter_async_context(box.newcomer()), 60, "somebody who signs up")
+            grant = await until(partial(person.play, box.content_id), 60, "a grant")
             journals.append(Journal(str(person.user_id), grant["session_id"]))
             tasks.append(asyncio.create_task(keep_beating(person, grant, journals[-1], stop, size)))
         for number in range(kills):

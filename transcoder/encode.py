@@ -11,7 +11,7 @@ import ffmpeg
 
 from transcoder.argv import compile_argv, given
 from transcoder.encode_picture import video_file, video_outputs
-from transcoder.encode_sound import sound_outputs
+from transcoder.encode_sound import sound_options, sound_outputs
 from transcoder.ladder import Chunk, Plan, Rung, Sprite
 from transcoder.source import Source
 
@@ -36,7 +36,8 @@ def ladder_argv(
 ) -> list[str]:
     """One decode, one split, an encoder for each rung and sound; progress on stdout. `gains_db`: one for each sound."""
     # Rebuilding the filters when a frame's size changes would begin the time line anew.
-    film = given(path, **({"reinit_filter:v": 0} if source.video is not None else {}))
+    options = {"reinit_filter:v": 0} if source.video is not None else {}
+    film = given(path, **options, **sound_options(source))
     outputs: list[Any] = []
     if source.video is not None and plan.grid is not None:
         outputs += video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))

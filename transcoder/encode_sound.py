@@ -20,6 +20,11 @@ def audio_file(folder: Path, number: int) -> Path:
     return folder / f"audio-{number}.mp4"
 
 
+def sound_options(source: Source) -> dict[str, Any]:
+    """Input options: a filter graph that is rebuilt when the number of channels changes would begin the time line anew."""
+    return {f"downmix:{track.index}": "stereo" for track in source.audio if track.is_changing}
+
+
 def sound_outputs(
     source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float], frag_us: int = 4_000_000
 ) -> list[Any]:
@@ -65,16 +70,17 @@ def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float,
 
 def sound_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float]) -> list[str]:
     """Every sound of the plan and nothing else; progress on stdout."""
-    outputs = sound_outputs(given(path), plan, source, folder, gains_db)
+    outputs = sound_outputs(given(path, **sound_options(source)), plan, source, folder, gains_db)
     return compile_argv(exe, outputs, "-progress", "pipe:1")
 
 
-def measure_argv(exe: Path, path: Path, index: int, channels: int) -> list[str]:
-    """Measures how loud the stream with this index is with so many channels; the summary is on stderr (`loudness.read_summary`).
+def measure_argv(exe: Path, path: Path, source: Source, sound: Sound) -> list[str]:
+    """Measures how loud a sound of the plan will be; the summary is on stderr (`loudness.read_summary`).
 
     What six channels add up to in two is louder, and has higher peaks, than any of them.
     """
-    heard = given(path)[str(index)].filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[channels])
+    stream = given(path, **sound_options(source))[str(source.audio[sound.track].index)]
+    heard = stream.filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[sound.channels])
     heard = heard.filter("ebur128", framelog="quiet", peak="true")
     output = ffmpeg.output(heard, "-", f="null").global_args(*QUIET, "-loglevel", "info")
     return [str(part) for part in ffmpeg.compile(output, cmd=str(exe))]

@@ -101,12 +101,11 @@ async def measure_gains(exe: Path, path: Path, source: Source, wanted: Plan, wor
     """The gain in dB that each sound of the plan needs; none where it cannot be measured."""
     gains_db = []
     for sound in wanted.sounds:
-        track = source.audio[sound.track]
-        argv = measure_argv(exe, path, track.index, sound.channels)
         try:
+            argv = measure_argv(exe, path, source, sound)
             said = await encoder.run(argv, source.duration_s, reads=[path], writes=work)
         except Refusal as refusal:
-            log.warning("loudness_not_measured", track=track.index, why=refusal.details)
+            log.warning("loudness_not_measured", track=sound.track, why=refusal.details)
             said = ""
         found = read_summary(said)
         gains_db.append(found.gain_db if found else 0.0)

@@ -19,6 +19,7 @@ from core import errors
 from core.domain.media_texts import TextKind
 from core.errors import Code
 from transcoder import jumps, source
+from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
@@ -85,19 +86,15 @@ def _describe(path: str, container: Any) -> Source:
     heard = [s for s in heard if s.index in first_frames or s.index not in met]
     if picture is None and not any(s.index in first_frames for s in heard):
         raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
-    duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None])
+    watch = LayoutWatch()
+    duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None], watch)
     heard = [s for s in heard if s.index in ends]
     covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
     return Source(
         format=container.format.name,
         duration_s=duration_s,
         video=None if picture is None else _video(picture, first_frames[picture.index]),
-        audio=tuple(
-            AudioTrack(
-                s.index, _codec(s), s.codec_context.channels, _tag(s, "language"), _tag(s, "title"), _is_described(s)
-            )
-            for s in sorted(heard, key=_is_beside)
-        ),
+        audio=tuple(_audio(s, is_changing=s.index in watch.changing) for s in sorted(heard, key=_is_beside)),
         text=tuple(
             TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), _text_kind(s))
             for s in container.streams.subtitles
@@ -117,6 +114,13 @@ def _check_size(width: int, height: int) -> None:
 
 def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _audio(stream: Any, *, is_changing: bool) -> AudioTrack:
+    return AudioTrack(
+        stream.index, _codec(stream), 2 if is_changing else stream.codec_context.channels, _tag(stream, "language"),
+        _tag(stream, "title"), _is_described(stream), is_changing,
+    )  # fmt: skip
 
 
 def _text_kind(stream: Any) -> TextKind:
@@ -197,8 +201,11 @@ def _side_data(frame: Any, kind: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def _length(path: str, container: Any, indexes: list[int]) -> tuple[float, dict[int, float]]:
-    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends."""
+def _length(path: str, container: Any, indexes: list[int], watch: LayoutWatch) -> tuple[float, dict[int, float]]:
+    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends.
+
+    `watch` sees every packet of a broadcast, which has to be read to its end anyway.
+    """
     declared_s = container.duration / av.time_base if container.duration else None
     if declared_s is not None and declared_s > source.MAX_DURATION_S:
         raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
@@ -208,7 +215,7 @@ def _length(path: str, container: Any, indexes: list[int]) -> tuple[float, dict[
     if declared_s is not None and names & _HONEST_LENGTH:
         ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)
     if not all(index in ends for index in indexes):
-        ends = _ends(path, seek_s=None, joined=indexes if names & jumps.FORMATS else ())
+        ends = _ends(path, seek_s=None, joined=indexes if names & jumps.FORMATS else (), watch=watch)
     wanted = [ends[index] for index in indexes if index in ends]
     if not wanted:
         raise _Reject(errors.TRUNCATED_MEDIA, "The file has a header but no picture or sound after it.")
@@ -227,7 +234,9 @@ def _length(path: str, container: Any, indexes: list[int]) -> tuple[float, dict[
     return duration_s, ends
 
 
-def _ends(path: str, seek_s: float | None, joined: Sequence[int] = ()) -> dict[int, float]:
+def _ends(
+    path: str, seek_s: float | None, joined: Sequence[int] = (), watch: LayoutWatch | None = None
+) -> dict[int, float]:
     """Where the last packet of each stream ends; the time line of those in `joined` is straightened first."""
     ends: dict[int, float] = {}
     straightener = Straightener()
@@ -246,6 +255,8 @@ def _ends(path: str, seek_s: float | None, joined: Sequence[int] = ()) -> dict[i
                             index, int(packet.dts * unit_us), int((packet.duration or 0) * unit_us)
                         )
                         end += shift_us / av.time_base
+                    if watch is not None and packet.stream.type == "audio" and _codec(packet.stream) in DOWNMIXED:
+                        watch.look(index, bytes(packet)[:8])
                     ends[index] = max(end, ends.get(index, end))
         except FFmpegError:
             pass  # the end of what can be read

@@ -109,6 +109,8 @@ class AudioTrack(msgspec.Struct, frozen=True):
     title: str | None = None
     is_described: bool = False
     """Whether it tells what is to be seen, for those who do not see it."""
+    is_changing: bool = False
+    """Whether its number of channels changes on the way: then its decoder makes stereo of all of it."""
 
 
 class TextTrack(msgspec.Struct, frozen=True):

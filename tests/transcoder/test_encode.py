@@ -304,6 +304,26 @@ async def test_a_size_that_changes_in_the_middle_is_scaled_to_one(folder: Path, 
     assert abs(float(made.plan.duration) - 4) < 0.1
 
 
+async def test_a_broadcast_whose_channels_change_is_heard_to_its_end(folder: Path, tmp_path: Path) -> None:
+    """A film in 5.1 between advertisements in stereo."""
+    parts = b""
+    for number, (channels, hertz) in enumerate(((2, 440), (6, 880), (2, 440))):
+        part = make(
+            folder / f"part-{number}.ac3", *sound(hertz, 2), "-ac", str(channels), "-c:a", "ac3", "-b:a", "384k"
+        )
+        parts += part.read_bytes()
+    whole = folder / "parts.ac3"
+    whole.write_bytes(parts)
+    pictures = make(folder / "six.mp4", *picture(seconds=6), *FAST)
+    path = make(folder / "broadcast.ts", "-i", str(pictures), "-f", "ac3", "-i", str(whole), "-c", "copy")
+    made = await encode_locally(path, tmp_path)
+    await sound_result(made)
+    assert [(track.channels, track.is_changing) for track in made.source.audio] == [(2, True)]
+    heard = made.folder / "audio/0-und/playlist.m3u8"
+    quiet = ["-i", heard, "-af", "silencedetect=n=-50dB:d=0.3", "-f", "null", "-"]
+    assert "silence_start" not in run_tool([ffmpeg(), "-nostdin", *quiet], timeout_s=60).stderr
+
+
 @pytest.mark.parametrize("second_at_s", [0, 3600], ids=["back", "ahead"])
 async def test_two_recordings_in_one_file_are_one_film(second_at_s: int, folder: Path, tmp_path: Path) -> None:
     """Their time stamps jump where they were joined: nothing is lost, and nothing stands still for an hour."""

@@ -23,8 +23,8 @@ COMMENT ON COLUMN direct_purchases.reference IS 'What the other shop, or the rec
 -- Whatever gives a person a title, or takes a direct purchase back, waits here for the others of that person, and looks afterwards (the
 -- next statement sees what they have committed). Else an order and a direct purchase would each look, see nothing, and both give it; and one
 -- that is given back while an order with the same title is paid would leave the buyer with neither.
--- One of 1,024 locks: a load of thousands of people's titles still fits PostgreSQL's table of locks. Nothing else takes them, so nobody who
--- holds a row can be waited for in a circle.
+-- One of 1,024 locks: a load of thousands of people's titles still fits PostgreSQL's table of locks. Whoever locks an order or a purchase takes
+-- it before the row, so that nobody waits in a circle.
 CREATE FUNCTION hold_purchases(person uuid) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtext('penstock purchases'), hashtext(person::text) & 1023)
 $$;

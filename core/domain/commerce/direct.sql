@@ -17,8 +17,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, content_id) WHERE stat
 RETURNING id AS purchase_id, user_id, content_id, price, currency, status, purchased_at, refunded_at;
 
 -- name: purchase_lock one
--- A purchase, kept from others until the transaction ends.
-SELECT id AS purchase_id, user_id, content_id, price, currency, status, purchased_at, refunded_at FROM direct_purchases WHERE id = $1 FOR UPDATE;
+-- A purchase, kept from others until the transaction ends; as an order is (order_lock).
+WITH buyer AS MATERIALIZED (SELECT hold_purchases(user_id) FROM direct_purchases WHERE id = $1)
+SELECT d.id AS purchase_id, d.user_id, d.content_id, d.price, d.currency, d.status, d.purchased_at, d.refunded_at
+FROM buyer CROSS JOIN direct_purchases d WHERE d.id = $1 FOR UPDATE OF d;
 
 -- name: purchase_refund one
 -- Its money is back with the buyer.

@@ -109,8 +109,8 @@ async def place(tx: Tx, buyer: UUID, lines: Sequence[CartLine], currency: str, n
 
 
 async def read_order(tx: Tx, order_id: UUID) -> Order:
-    """An order that is there."""
-    row = await tx.one(SQL["order_lock"], order_id)
+    """An order that is there. Whoever changes it has locked it before."""
+    row = await tx.one(SQL["order_get"], order_id)
     assert row is not None
     lines = [
         OrderLine(

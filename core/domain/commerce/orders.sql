@@ -9,8 +9,14 @@ VALUES ($1, $2::text::item_type, CASE $2::text WHEN 'CONTENT' THEN $3::uuid END,
         CASE $2::text WHEN 'PLAN' THEN $3::uuid END, $4, $5, $6);
 
 -- name: order_lock one
--- An order, kept from others until the transaction ends. What follows it locks its payments after it, never before.
-SELECT id, user_id, total_amount, currency, status::text FROM orders WHERE id = $1 FOR UPDATE;
+-- An order, kept from others until the transaction ends. What its buyer is given or loses is held before it (hold_purchases): with titles go
+-- keys to other orders of theirs, and two who each held one would wait for each other's. Its payments are locked after it, never before.
+WITH buyer AS MATERIALIZED (SELECT hold_purchases(user_id) FROM orders WHERE id = $1)
+SELECT o.id, o.user_id, o.total_amount, o.currency, o.status::text FROM buyer CROSS JOIN orders o WHERE o.id = $1 FOR UPDATE OF o;
+
+-- name: order_get one
+-- An order as it is now, for an answer.
+SELECT id, user_id, total_amount, currency, status::text FROM orders WHERE id = $1;
 
 -- name: order_lines_many many
 -- What was ordered.

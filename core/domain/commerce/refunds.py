@@ -139,10 +139,10 @@ async def fail_refund(tx: Tx, refund_id: UUID, provider_refund_id: str | None) -
 
 
 async def read_refund(tx: Tx, refund_id: UUID) -> Refunded:
-    """A refund that is there, with its payment and order as they are now. Runs within `acting_as_service`."""
+    """A refund that is there, with its payment and order, which are locked. Runs within `acting_as_service`."""
     refund = await _find(tx, refund_id)
     payment = await tx.one(PAYMENT_SQL["payment_get"], refund["payment_id"])
-    order = await tx.one(ORDER_SQL["order_lock"], refund["order_id"])
+    order = await tx.one(ORDER_SQL["order_get"], refund["order_id"])
     assert payment is not None
     assert order is not None
     amount = round_amount(refund["amount"], refund["currency"])

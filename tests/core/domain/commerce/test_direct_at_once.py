@@ -15,19 +15,27 @@ from uuid import UUID
 import pytest
 
 from core.database import Row, Tx
+from core.domain.commands import acting_as_service
 from core.domain.commerce.direct import (
     RecordDirectPurchase,
     RefundDirectPurchase,
     do_record_direct_purchase,
     do_refund_direct_purchase,
 )
+from core.domain.commerce.orders import SQL as ORDER_SQL
 from core.domain.commerce.payments import RecordPayment, do_record_payment
+from core.domain.commerce.refunds import RefundPayment, do_refund_payment
 from core.errors import ALREADY_OWNED, Refusal
+from core.queries import Statement
 from tests.core.domain.commerce.shopping import Till
 from tests.waiting import until
 
 WAITS = """SELECT count(*) > 0 FROM pg_stat_activity
            WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'advisory'"""
+WAITS_AT_ALL = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+ROW_ALONE = "SELECT id FROM orders WHERE id = $1 FOR UPDATE"
 # What the tests are about, taken away: everybody looks at once.
 NO_WAITING = "CREATE OR REPLACE FUNCTION hold_purchases(person uuid) RETURNS void LANGUAGE sql AS $$ SELECT $$"
 
@@ -134,6 +142,39 @@ async def test_given_back_while_an_order_of_it_is_being_paid_it_is_the_orders(
     works = (refund, payment) if comes_first == "refund" else (payment, refund)
     assert await interleave(till, *works, is_kept=is_kept) is None
     assert await holdings(till, film) == (["order"] if is_kept else []), "paid for, and in nobody's hands"
+    assert await holdings(till, other) == ["order"]
+
+
+@both_ways
+async def test_an_order_and_a_purchase_given_back_at_once_do_not_wait_for_each_other(till: Till, is_kept: bool) -> None:
+    """The purchase's title comes back by the very order that is being given back, whose other title comes back by a second order."""
+    film, other = [await till.content(("5", "EUR")) for _ in range(2)]
+    bought = {"user_id": till.buyer.user_id, "content_id": film["id"], "price": "4.50", "currency": "EUR"}
+    purchase = (await till.ask(till.staff, "record_direct_purchase", **bought))["purchase_id"]
+    orders = [await till.buys(await till.playlist("9", *films)) for films in ((film, other), (other,))]
+    payments = [await till.pays(order) for order in orders]
+    lock = ORDER_SQL["order_lock"] if is_kept else Statement("order_lock", "one", "The row alone.", ROW_ALONE)
+
+    async def purchase_back() -> None:
+        async with till.database.transaction(till.staff) as tx:
+            await gives_back(till, purchase)(tx)
+
+    async def order_back() -> None:
+        async with till.database.transaction(till.staff) as tx:
+            async with acting_as_service(tx):
+                await tx.one(lock, orders[0])
+            waiting.append(asyncio.create_task(purchase_back()))
+            await until(lambda: till.rows.connection.fetchval(WAITS_AT_ALL), 60, "the purchase's refund to wait")
+            await do_refund_payment(tx, till.staff, RefundPayment(payments[0]), datetime.now(UTC))
+
+    waiting: list[asyncio.Task[None]] = []
+    ended = await asyncio.gather(order_back(), return_exceptions=True)
+    ended += await asyncio.gather(*waiting, return_exceptions=True)
+    if not is_kept:
+        assert any(ended), "PostgreSQL ended one of the two"
+        return
+    assert ended == [None, None]
+    assert await holdings(till, film) == []
     assert await holdings(till, other) == ["order"]
 
 

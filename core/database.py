@@ -329,14 +329,14 @@ def translate(error: asyncpg.PostgresError) -> Exception:
             return Refusal(errors.STILL_REFERENCED, details=error.detail, data={"constraint": constraint})
         case asyncpg.CheckViolationError() if constraint.endswith("__transition"):
             return Refusal(errors.ILLEGAL_MOVE, str(error.message), hint=error.hint)
+        case asyncpg.NotNullViolationError(column_name=str(column)):
+            return Refusal(errors.RULE_BROKEN, f"{column}: must be given", faults=(Fault(column, "must be given"),))
         case asyncpg.CheckViolationError() | asyncpg.NotNullViolationError() | asyncpg.ExclusionViolationError():
-            column = getattr(error, "column_name", None) or _column_of(constraint)
-            return Refusal(
-                errors.RULE_BROKEN,
-                str(error.message),
-                faults=(Fault(column, "breaks a rule of the data"),) if column else (),
-                data={"constraint": constraint},
-            )
+            # What a trigger says is in words; what PostgreSQL says of a table's own rule is not, and the rule's name is.
+            is_own = getattr(error, "table_name", None) and "__" in constraint
+            rule = f"{errors.RULE_BROKEN.message[:-1]}: {constraint.partition('__')[2].replace('_', ' ')}."
+            said = rule if is_own else str(error.message)
+            return Refusal(errors.RULE_BROKEN, said, hint=error.hint, data={"constraint": constraint})
         case asyncpg.CardinalityViolationError():
             return Refusal(errors.RULE_BROKEN, "Two rows of the body are the same row of the table.")
         case asyncpg.RaiseError() | asyncpg.GeneratedAlwaysError():
@@ -359,8 +359,3 @@ def translate(error: asyncpg.PostgresError) -> Exception:
             return DatabaseDown(str(error))
         case _:
             return error
-
-
-def _column_of(constraint: str) -> str:
-    match = re.match(r"^[a-z_]+?__([a-z_]+)$", constraint)
-    return match.group(1) if match else ""

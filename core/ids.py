@@ -6,8 +6,6 @@ import os
 import time
 from uuid import UUID
 
-from core.errors import BAD_ID, Fault, Refusal
-
 DEFAULT_TENANT = UUID("00000000-0000-7000-8000-000000000001")
 SYSTEM_USER = UUID("00000000-0000-7000-8000-000000000002")
 
@@ -19,13 +17,3 @@ def uuid7() -> UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return UUID(int=value)
-
-
-def parse_id(text: str, path: str) -> UUID:
-    """`text` as a UUID in its usual 36-character form; refuses everything else, naming `path`."""
-    if len(text) == 36:
-        try:
-            return UUID(text)
-        except ValueError:
-            pass
-    raise Refusal(BAD_ID, f"{path} is not a UUID.", faults=(Fault(path, "must be a UUID"),))

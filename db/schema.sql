@@ -61,4 +61,5 @@
 \ir schema/announce_reads.sql
 \ir schema/habits.sql
 \ir schema/audit.sql
+\ir schema/glossary.sql
 \ir schema/grants.sql

@@ -16,18 +16,21 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings
 
+from core import opening
 from core.database import Database, dedicated
 from core.objects import ObjectStore
-from core.opening import LIMITS_MS
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
 from edge.migrate import migrate
 from edge.redis_client import Redis, connect
+from tests.patience import be_patient
 
 # Hypothesis counts milliseconds by default; on a busy machine they say nothing about the code.
 settings.register_profile("penstock", deadline=None)
 settings.load_profile("penstock")
+# A loaded machine may take longer to let a connection in than a request may: fixtures wait.
+opening.CONNECT_TIMEOUT_S = 60
 
 pytest_plugins = ("tests.needs", "tests.demo", "tests.installations")
 
@@ -149,17 +152,7 @@ async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
 @pytest.fixture
 async def database(database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """A pool on the test's database, as the app's role."""
-    # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
-    monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("core.opening.CONNECT_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
-    monkeypatch.setattr("core.opening.CONNECT_TIMEOUT_S", 60)
-    for limit, ms in (
-        ("statement_timeout", 60_000),
-        ("lock_timeout", 30_000),
-        ("idle_in_transaction_session_timeout", 60_000),
-    ):
-        monkeypatch.setitem(LIMITS_MS, limit, ms)
+    be_patient(monkeypatch)
     pool = await Database.connect(database_urls.app_url, name="test", max_size=8)
     yield pool
     await pool.close()

@@ -21,7 +21,7 @@ QUANTIFIABLE = (COMPARISONS - {"neq"}) | PATTERNS
 IS_VALUES = {"null": "NULL", "not_null": "NOT NULL", "true": "TRUE", "false": "FALSE", "unknown": "UNKNOWN"}
 CASTS = frozenset(
     "text int2 int4 int8 smallint integer int bigint numeric float4 float8 real"  # noqa: SIM905 - a list of words
-    " boolean bool date time timestamp timestamptz uuid json jsonb".split()
+    " varchar decimal boolean bool date time timestamp timestamptz interval uuid json jsonb".split()
 )
 AGGREGATES = frozenset({"sum", "avg", "min", "max", "count"})
 MAX_LOGIC_DEPTH = 5

@@ -56,6 +56,8 @@ class TableInfo:
     keys: frozenset[frozenset[str]]
     policy: Table
     comment: str | None
+    rules: Mapping[str, tuple[str, ...]]
+    """The visible columns that each of its constraints and unique indexes is about."""
     is_announced: bool = False
     """Whether the database announces every change of it (db/schema/announce_reads.sql)."""
 
@@ -96,10 +98,12 @@ def build_schema(
         raise ValueError(f"contexts hide columns that the database lacks: {', '.join(wrong)}")
     primary: dict[str, tuple[str, ...]] = {}
     keys: dict[str, set[frozenset[str]]] = {name: set() for name in served}
+    rules: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in served}
     foreign_keys = []
     for row in constraints:
-        name, own = row["table_name"], tuple(row["columns"])
-        if row["kind"] != "f":
+        name, own = row["table_name"], tuple(row["columns"] or ())
+        rules[name][row["name"]] = tuple(column for column in own if column in visible[name])
+        if row["kind"] in "pu":
             keys[name].add(frozenset(own))
             if row["kind"] == "p":
                 primary[name] = own
@@ -113,6 +117,7 @@ def build_schema(
             frozenset(keys[name]),
             policy,
             comments[name],
+            MappingProxyType(rules[name]),
             name in announced,
         )
         for name, policy in sorted(served.items())

@@ -19,7 +19,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::tex
 ORDER BY c.relname, a.attnum;
 
 -- name: constraint_many many
--- Their primary, unique and foreign keys; conparentid leaves out the copies that partitions carry.
+-- Their constraints, and as kind i the unique indexes that are none; conparentid leaves out the copies that partitions carry.
 SELECT c.relname::text AS table_name, con.conname::text AS name, con.contype::text AS kind, f.relname::text AS foreign_table,
        (SELECT array_agg(a.attname::text ORDER BY k.nth) FROM unnest(con.conkey) WITH ORDINALITY AS k (attnum, nth)
         JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.attnum) AS columns,
@@ -29,5 +29,14 @@ FROM pg_constraint con
 JOIN pg_class c ON c.oid = con.conrelid
 LEFT JOIN pg_class f ON f.oid = con.confrelid
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
-  AND con.contype IN ('p', 'u', 'f') AND con.conparentid = 0
-ORDER BY c.relname, con.conname;
+  AND con.contype IN ('p', 'u', 'f', 'c', 'x') AND con.conparentid = 0
+UNION ALL
+SELECT c.relname::text, i.relname::text, 'i', NULL,
+       (SELECT array_agg(a.attname::text ORDER BY k.nth) FROM unnest(x.indkey) WITH ORDINALITY AS k (attnum, nth)
+        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum), NULL
+FROM pg_index x
+JOIN pg_class c ON c.oid = x.indrelid
+JOIN pg_class i ON i.oid = x.indexrelid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
+  AND x.indisunique AND NOT EXISTS (SELECT FROM pg_constraint con WHERE con.conindid = x.indexrelid AND con.conrelid = c.oid)
+ORDER BY table_name, name;

@@ -13,7 +13,7 @@ from core.engine.change import Change
 from core.engine.render_change import render_change
 from core.engine.request import MAX_ROWS
 from core.engine.respond import CONTENT_TYPES, Answer, content_range, key_filter
-from core.errors import NOT_SINGULAR, TOO_MANY_AFFECTED, Refusal
+from core.errors import NOT_SINGULAR, TOO_MANY_AFFECTED, Fault, Refusal
 from core.viewer import Viewer
 
 
@@ -39,7 +39,18 @@ async def answer_change(database: Database, viewer: Viewer, change: Change) -> A
                 raise _RolledBack(answer)
     except _RolledBack as rolled_back:
         return rolled_back.answer
+    except Refusal as refusal:
+        _name_fields(refusal, change)
+        raise
     return answer
+
+
+def _name_fields(refusal: Refusal, change: Change) -> None:
+    """Of a broken constraint the columns it is about: those that were sent, or all where none was."""
+    columns = change.tree.table.rules.get(str(refusal.data.get("constraint")), ())
+    sent = {column.name for column in change.columns}.intersection(columns)
+    why = refusal.message or refusal.code.message
+    refusal.faults = refusal.faults or tuple(Fault(name, why) for name in columns if name in sent or not sent)
 
 
 def _check_outcome(change: Change, row_count: int) -> None:

@@ -11,10 +11,10 @@ from aiohttp import web
 
 from core.domain import identity
 from core.errors import bad_field
-from core.ids import parse_id
 from core.viewer import service
 from edge.api.auth_desk import Desk, origin_of, refuse_visitor
 from edge.api.gotrue import VisitBody, answer, read_body, required
+from edge.api.target import parse_id
 
 MAX_REASON_CHARS = 500
 

@@ -16,8 +16,8 @@ from core.database import Database, Row
 from core.domain import playback_resume as resume
 from core.domain.playback_resume import Cursor, Item
 from core.errors import BAD_QUERY, NOT_FOUND, Fault, Refusal
-from core.ids import parse_id
 from edge.api.access import Gate
+from edge.api.target import parse_id
 from edge.progress.newest import NewestPositions
 
 MAX_ITEMS = 100

@@ -11,9 +11,10 @@ from aiohttp import web
 from core.database import Database
 from core.domain import playback
 from core.errors import NOT_FOUND, Refusal
-from core.ids import DEFAULT_TENANT, parse_id
+from core.ids import DEFAULT_TENANT
 from core.objects import ObjectMissing, ObjectStore
 from core.viewer import service
+from edge.api.target import parse_id
 from edge.hls.cache import ByteCache
 from edge.hls.delivery import respond
 from edge.hls.stored import SHARED, StoredObject, prepare

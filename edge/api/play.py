@@ -16,13 +16,14 @@ from aiohttp import hdrs, web
 from core.database import Database, Tx
 from core.domain import playback
 from core.errors import CONTENT_NOT_READY, TOO_MANY_STREAMS, Refusal
-from core.ids import parse_id, uuid7
+from core.ids import uuid7
 from core.keys import KeyRing
 from core.viewer import Viewer, service
 from edge.api.access import Gate
 from edge.api.bodies import read_struct
 from edge.api.observe import PLAYS
 from edge.api.proxies import COUNTRY
+from edge.api.target import parse_id
 from edge.listeners import listener_id
 from edge.progress.newest import NewestPositions
 from edge.redis_client import RedisDown

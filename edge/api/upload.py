@@ -21,12 +21,13 @@ from core.domain import media, media_texts
 from core.domain.media_encoding import Encoding, read_codecs
 from core.domain.media_texts import NewText, TextKind
 from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
-from core.ids import parse_id, uuid7
+from core.ids import uuid7
 from core.objects import ObjectStore
 from core.viewer import Viewer, service
 from edge.api import tus
 from edge.api.access import Gate
 from edge.api.partial import Note, Partials, checksum_of, expires_at, http_date
+from edge.api.target import parse_id
 
 BASE = "/storage/v1/upload/resumable"
 _YES = frozenset({"true", "1", "yes"})

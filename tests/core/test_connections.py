@@ -13,6 +13,7 @@ from core.connections import Connections
 from core.database import Database, DatabaseDown
 from core.viewer import GUEST, service
 from tests.conftest import TestDatabase
+from tests.patience import be_patient
 from tests.waiting import until
 
 
@@ -168,7 +169,10 @@ async def test_closing_waits_for_what_is_lent_and_refuses_the_rest(server: Serve
         await lent.take()
 
 
-async def test_a_read_cut_short_leaves_no_trace_of_its_viewer(database_urls: TestDatabase) -> None:
+async def test_a_read_cut_short_leaves_no_trace_of_its_viewer(
+    database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_patient(monkeypatch)
     database = await Database.connect(database_urls.app_url, name="test", max_size=1)
     asleep = asyncio.create_task(database.read(service(), "SELECT pg_sleep(4)", ()))
     await until(lambda: database._connections._lent, 60)

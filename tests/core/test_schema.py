@@ -39,6 +39,16 @@ async def table_names(owner: Connection[Row]) -> set[str]:
     return {row[0] for row in rows}
 
 
+async def test_every_table_says_what_it_is(owner: Connection[Row]) -> None:
+    """In a sentence: the pages of docs/model, /openapi.json and /rest/v1/ give it to whoever reads them."""
+    silent = await owner.fetch(
+        """SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
+           AND NOT relispartition AND relname !~ $1 AND coalesce(obj_description(oid, 'pg_class'), '') !~ '\\.$'""",
+        OTHERS,
+    )
+    assert [row["relname"] for row in silent] == []
+
+
 def tables_by_file() -> dict[str, list[str]]:
     """Which file of the schema makes which tables."""
     return {

@@ -28,6 +28,7 @@ from core.viewer import GUEST, Viewer
 from edge.api.rest import REST, RestFace, routes
 from edge.api.rpc import RpcFace
 from tests.conftest import Servers, TestDatabase
+from tests.patience import be_patient
 
 OTHER_TENANT = UUID("00000000-0000-7000-8000-00000000b000")
 MARA = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000301"), "authenticated")
@@ -138,10 +139,8 @@ async def opened(urls: TestDatabase) -> AsyncIterator[Shop]:
     face = app[REST] = RestFace(database, source, viewer_of)
     app.add_routes(RpcFace(Commands(database, WITH_SPECIMENS), viewer_of).routes())
     app.add_routes(routes(face))
-    # PostgreSQL is there: a machine that stands still for a second must not make a test look away.
-    with pytest.MonkeyPatch.context() as patient:
-        patient.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
-        patient.setattr("core.patience.SUSPECT_S", 30.0)
+    with pytest.MonkeyPatch.context() as patch:
+        be_patient(patch)
         async with TestClient(TestServer(app)) as client:
             made = Shop(client, database, source, urls.admin_url, face)
             yield made

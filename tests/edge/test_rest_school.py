@@ -8,7 +8,6 @@ from uuid import UUID
 import orjson
 import pytest
 
-from core import opening
 from core.database import dedicated
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer
@@ -19,15 +18,6 @@ from tests.edge.test_rpc import answer, refusal
 __all__ = ["own_shop", "shop_database"]
 
 TEACHER = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000399"), "authenticated")
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL is there: a machine that stands still for a while must not make a test look away."""
-    monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
-    monkeypatch.setitem(opening.LIMITS_MS, "statement_timeout", 120_000)
-    monkeypatch.setitem(opening.LIMITS_MS, "lock_timeout", 120_000)
-    monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
 
 
 @pytest.fixture

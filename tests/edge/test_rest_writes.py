@@ -156,6 +156,51 @@ async def test_csv_and_a_form_are_taken_as_rows(studio: Shop) -> None:
     assert (status, rows) == (201, [{"title": "Sci-Fi"}])
 
 
+@pytest.mark.rule("edupeak-297")
+@pytest.mark.parametrize(
+    ("path", "body", "code", "message", "fields"),
+    [
+        ("/genres", {"title": ""}, "PS503", "A rule of the data is broken: title given.", ["title"]),
+        ("/genres", {"title": "x", "description": None, "slug": "drama"}, "PS501", "That already exists.", ["slug"]),
+        ("/genres", {"slug": "x"}, "PS503", "title: must be given", ["title"]),
+        (
+            "/categories",
+            {"title": "x", "parent_id": ANNA},
+            "PS502",
+            "Something that does not exist is named, or something else still points here.",
+            ["parent_id"],
+        ),
+        (
+            "/categories",
+            {"id": ANNA, "title": "x", "parent_id": ANNA},
+            "PS503",
+            "A rule of the data is broken: not own parent.",
+            ["parent_id", "id"],
+        ),
+    ],
+)
+async def test_a_broken_rule_is_told_in_words_with_the_fields_it_is_about(
+    studio: Shop, path: str, body: object, code: str, message: str, fields: list[str]
+) -> None:
+    status, said = await written(studio, "POST", path, body)
+    assert (said["code"], said["message"]) == (code, message)
+    assert [fault["path"] for fault in said["fields"]] == fields
+    assert status in (400, 409)
+
+
+async def test_of_a_rule_about_several_columns_those_that_were_sent_are_named(studio: Shop) -> None:
+    body = {"name": "Larger posters", "start_date": "2026-02-01"}
+    (made,) = (await written(studio, "POST", "/experiments?select=id,name", body))[1]
+    assert made["name"] == "Larger posters"
+    for sent, named in (
+        ({"end_date": "2026-01-01"}, ["end_date"]),
+        ({"end_date": "2026-01-01", "start_date": "2026-02-01"}, ["end_date", "start_date"]),
+    ):
+        _, said = await written(studio, "PATCH", f"/experiments?id=eq.{made['id']}", sent)
+        assert said["message"] == "A rule of the data is broken: ends after start."
+        assert sorted(fault["path"] for fault in said["fields"]) == named
+
+
 async def test_nothing_sent_makes_nothing(studio: Shop) -> None:
     assert await written(studio, "POST", "/genres", []) == (201, [])
     assert await written(studio, "PATCH", f"/genres?id=eq.{DRAMA}", {}) == (200, [])

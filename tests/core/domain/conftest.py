@@ -12,6 +12,7 @@ from core.database import dedicated
 from tests.conftest import Servers, TestDatabase
 from tests.core.domain.town import BACK_SQL, TOWN_SQL, Town
 from tests.edge.rest_shop import SHOP_SQL, opened
+from tests.patience import be_patient
 
 
 async def _run(url: str, *texts: str) -> None:
@@ -25,9 +26,8 @@ async def _run(url: str, *texts: str) -> None:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL is there: a machine that stands still for a second must not make a test look away."""
-    monkeypatch.setattr("core.connections.ACQUIRE_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("core.patience.SUSPECT_S", 30.0)
+    """No test looks away from a server that is slow."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from core.errors import BAD_QUERY, BAD_VALUE, Refusal
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer, service
 from tests.conftest import TestDatabase
+from tests.patience import be_patient
 
 STAFF = Viewer(DEFAULT_TENANT, UUID(int=5), "staff")
 ELSEWHERE = Viewer(UUID(int=9), None, "staff")
@@ -29,8 +30,9 @@ SETTINGS = ("app.tenant_id", "app.user_id", "app.role")
 
 
 @pytest.fixture
-async def narrow(database_urls: TestDatabase) -> AsyncIterator[Database]:
+async def narrow(database_urls: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     """A pool of one connection, on a catalogue of one published title, one draft and one task."""
+    be_patient(monkeypatch)
     admin = await dedicated(database_urls.admin_url)
     await admin.execute(
         """SELECT set_config('app.tenant_id', '00000000-0000-7000-8000-000000000001', false);

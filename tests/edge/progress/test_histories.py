@@ -18,6 +18,7 @@ from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES, Rules
 from tests.conftest import Servers
 from tests.edge.progress.test_drain import write_beats
+from tests.patience import be_patient
 
 DURATION_MS = 120_000
 START_MS = 1_790_000_000_000
@@ -197,8 +198,10 @@ def stage(servers: Servers) -> Iterator[Stage]:
             database = await Database.connect(servers.database(servers.app_url, name), name="test", max_size=2)
             return outside, admin, database
 
-        outside, admin, database = runner.run(opened())
-        yield Stage(runner, database, admin)
+        with pytest.MonkeyPatch.context() as patch:
+            be_patient(patch)
+            outside, admin, database = runner.run(opened())
+            yield Stage(runner, database, admin)
 
         async def close() -> None:
             await database.close()

@@ -24,6 +24,7 @@ from edge.local.secrets import SecretFile
 from edge.local.valkey import EmbeddedValkey
 from edge.migrate import migrate
 from edge.redis_client import Redis, connect
+from tests.founded import keep
 from tests.patience import be_patient
 
 # Hypothesis counts milliseconds by default; on a busy machine they say nothing about the code.
@@ -97,12 +98,16 @@ def pytest_configure(config: pytest.Config) -> None:
         folder / "run",
         folder / "postgres.log",
         SecretFile(folder / "secrets.json", lambda _: new_password()),
-        options=("fsync=off", "max_connections=400"),
+        # A log of two pieces: it is copied with every data folder.
+        options=("fsync=off", "max_connections=400", "min_wal_size=32MB"),
     )
     server.start()
     _running.append(server)
     asyncio.run(server.prepare())
     asyncio.run(migrate(server.url("penstock_owner")))
+    server.stop()
+    keep(server, folder / "secrets.json", folder / "founded")
+    server.start()
     os.environ[SERVERS] = json.dumps([server.url("postgres", "postgres"), server.url("penstock_owner"), server.url()])
 
 
@@ -132,21 +137,48 @@ class TestDatabase:
     admin_url: str
 
 
+async def _run(url: str, sql: str) -> None:
+    connection = await dedicated(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+def _cloned(servers: Servers, name: str) -> tuple[str, TestDatabase]:
+    """What makes a database of this name, and where it then is."""
+    return (
+        f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy",
+        TestDatabase(
+            servers.database(servers.app_url, name),
+            servers.database(servers.owner_url, name),
+            servers.database(servers.admin_url, name),
+        ),
+    )
+
+
 @pytest.fixture
 async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
     """A fresh clone of the migrated template, dropped afterwards."""
     name = f"t_{uuid4().hex[:16]}"
+    make, made = _cloned(servers, name)
     admin = await dedicated(servers.admin_url)
     try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy")
-        yield TestDatabase(
-            servers.database(servers.app_url, name),
-            servers.database(servers.owner_url, name),
-            servers.database(servers.admin_url, name),
-        )
+        await admin.execute(make)
+        yield made
     finally:
         await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await admin.close()
+
+
+@pytest.fixture(scope="session")
+def shared_database(servers: Servers) -> Iterator[TestDatabase]:
+    """A migrated database that the tests of a process share: nothing in it may be committed."""
+    name = f"s_{uuid4().hex[:16]}"
+    make, made = _cloned(servers, name)
+    asyncio.run(_run(servers.admin_url, make))
+    yield made
+    asyncio.run(_run(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

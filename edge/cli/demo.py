@@ -63,17 +63,19 @@ PEOPLE = (
 )
 
 
-def run_demo(files: Sequence[Path], *, people: int, port: int | None, data: Path | None, as_json: bool) -> int:
+def run_demo(
+    files: Sequence[Path], *, people: int, lines: int, port: int | None, data: Path | None, as_json: bool
+) -> int:
     """Runs until a signal; the exit code. Raises ServiceFault for files or numbers that cannot be."""
     if people and not FEWEST <= people <= MOST:
         raise ServiceFault("demo", f"cannot invent {people} people", f"Give {FEWEST} to {MOST}, or 0 for none.")
     for file in files:
         if not file.is_file():
             raise ServiceFault("demo", f"finds no file {file}", "Give paths of video or audio files.")
-    return asyncio.run(_demo(settings_for(port=port, data=data), files, people, as_json))
+    return asyncio.run(_demo(settings_for(port=port, data=data), files, people, lines, as_json))
 
 
-async def _demo(settings: Settings, files: Sequence[Path], people: int, as_json: bool) -> int:
+async def _demo(settings: Settings, files: Sequence[Path], people: int, lines: int, as_json: bool) -> int:
     console = Console(stderr=True)
     ensure_pages(console)
     installation = Installation(settings)
@@ -89,7 +91,7 @@ async def _demo(settings: Settings, files: Sequence[Path], people: int, as_json:
             supervisor.start(edges=settings.edge_processes, workers=1)
             await supervisor.wait_ready()
         stopping = asyncio.create_task(supervisor.watch(stop))
-        filling = asyncio.create_task(_fill(installation.settings, files, people, console))
+        filling = asyncio.create_task(_fill(installation.settings, files, people, lines, console))
         await asyncio.wait({stopping, filling}, return_when=asyncio.FIRST_COMPLETED)
         if not filling.done():
             filling.cancel()
@@ -106,7 +108,7 @@ async def _demo(settings: Settings, files: Sequence[Path], people: int, as_json:
     return 0
 
 
-async def _fill(settings: Settings, files: Sequence[Path], people: int, console: Console) -> list[Row]:
+async def _fill(settings: Settings, files: Sequence[Path], people: int, lines: int, console: Console) -> list[Row]:
     """Makes whatever of the library is missing; all titles that have a file."""
     assert settings.database_url is not None
     database = await Database.connect(settings.database_url, name="demo", max_size=4)
@@ -115,7 +117,7 @@ async def _fill(settings: Settings, files: Sequence[Path], people: int, console:
         async with database.transaction(service()) as tx:
             known = {row["title"]: row for row in await tx.many(SQL["content_list"])}
         scenes = [scene for scene in SCENES if scene.title not in known]
-        jobs = [await _make(database, objects, settings, scene, console) for scene in scenes]
+        jobs = [await _make(database, objects, settings, scene, lines, console) for scene in scenes]
         fresh = [(file, file.stem[:300] or "Untitled") for file in files]
         jobs += [
             await hand_in(database, objects, file, media.NewTitle(title=title, is_free=True))
@@ -138,7 +140,7 @@ async def _fill(settings: Settings, files: Sequence[Path], people: int, console:
 
 
 async def _make(
-    database: Database, objects: ObjectStore, settings: Settings, scene: Scene, console: Console
+    database: Database, objects: ObjectStore, settings: Settings, scene: Scene, lines: int, console: Console
 ) -> media.Submitted:
     """Synthesises one scene's source and hands it in; the worker encodes the one before meanwhile."""
     folder = settings.data / "demo"
@@ -147,7 +149,7 @@ async def _make(
         for language in CAPTIONS:
             (folder / f"{scene.slug}.{language}.srt").write_text(subtitles(language, scene.seconds), encoding="utf-8")
     with console.status(f"Drawing “{scene.title}”"):
-        async with running(argv(scene, ffmpeg_path(settings), folder)) as child:
+        async with running(argv(scene, ffmpeg_path(settings), folder, lines)) as child:
             if await child.wait() != 0:
                 raise ServiceFault(
                     "ffmpeg",

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-# The top left corner of the generator `testsrc2` shows time and frame number; no font is needed on the machine.
-_TIMECODE = "testsrc2=size=1280x720:rate={rate}:duration={seconds},crop=100:36:0:0,scale=200:72:flags=neighbor"
+FULL_LINES = 720
+"""Of the films as they are meant to be seen."""
+
+# The top left corner of the generator `testsrc2` shows time and frame number, as large in any size of 360 lines and more; no
+# font is needed on the machine.
+_TIMECODE = "testsrc2=size=640x360:rate={rate}:duration={seconds},crop=100:36:0:0,scale={width}:{height}:flags=neighbor"
 
 CAPTIONS = {
     "eng": (
@@ -34,7 +38,7 @@ CAPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One demo title: what ffmpeg draws and plays, and how it stands on the shelf."""
+    """One demo title: what ffmpeg draws and plays, and how it stands on the shelf. `picture` leaves `{size}` to be filled in."""
 
     slug: str
     title: str
@@ -63,30 +67,30 @@ def _tones(*hertz: float, beat_s: float) -> str:
 SCENES = (
     Scene(
         "test-card", "Test Card in Motion", "Bars, a wandering square and the time to the millisecond: everything a decoder can get wrong.",
-        "MOVIE", "Instruments", 60, _tones(220, 277.18, 329.63, 440, beat_s=1.0), "testsrc2=size=1280x720:rate=30", 30, is_free=True,
+        "MOVIE", "Instruments", 60, _tones(220, 277.18, 329.63, 440, beat_s=1.0), "testsrc2=size={size}:rate=30", 30, is_free=True,
     ),
     Scene(
         "seahorse-valley", "Into the Seahorse Valley", "One continuous descent into the edge of the Mandelbrot set.",
         "MOVIE", "Mathematics", 40, _tones(110, 164.81, 130.81, 196, beat_s=2.0),
-        "mandelbrot=size=640x360:rate=24:maxiter=400:end_scale=0.002:end_pts=960,scale=1280:720", 24, price="4.90",
+        "mandelbrot=size=640x360:rate=24:maxiter=400:end_scale=0.002:end_pts=960,scale=size={size}", 24, price="4.90",
     ),
     Scene(
         "still-lifes", "Still Lifes and Gliders", "Conway's game on a wide field, with subtitles in two languages.",
         "MOVIE", "Mathematics", 30, _tones(523.25, 392, 440, 349.23, beat_s=0.5),
         "life=size=320x180:rate=25:mold=24:life_color=#7ee0ff:death_color=#18324a:mold_color=#0d1b2a:ratio=0.12:seed=7,"
-        "scale=1280:720:flags=neighbor",
+        "scale=size={size}:flags=neighbor",
         price="2.90", captioned=True,
     ),
     Scene(
         "slow-light-1", "Slow Light: Dawn", "The first of two studies in colour that hardly moves.",
         "EPISODE", "Studies", 20, _tones(196, 246.94, 293.66, beat_s=1.5),
-        "gradients=size=1280x720:rate=25:n=5:speed=0.02:seed=11:type=spiral",
+        "gradients=size={size}:rate=25:n=5:speed=0.02:seed=11:type=spiral",
         series="Slow Light",
     ),
     Scene(
         "slow-light-2", "Slow Light: Dusk", "The second: the same light, leaving.",
         "EPISODE", "Studies", 20, _tones(293.66, 246.94, 196, beat_s=1.5),
-        "gradients=size=1280x720:rate=25:n=4:speed=0.015:seed=29:type=radial",
+        "gradients=size={size}:rate=25:n=4:speed=0.015:seed=29:type=radial",
         series="Slow Light",
     ),
     Scene(
@@ -117,15 +121,22 @@ def source_name(scene: Scene) -> str:
     return f"{scene.slug}.mkv" if scene.picture else f"{scene.slug}.flac"
 
 
-def argv(scene: Scene, ffmpeg: Path, folder: Path) -> list[str]:
-    """The ffmpeg command that makes the scene's source in `folder`; captions lie there as `<slug>.<language>.srt`."""
+def _even(number: float) -> int:
+    return round(number / 2) * 2
+
+
+def argv(scene: Scene, ffmpeg: Path, folder: Path, lines: int = FULL_LINES) -> list[str]:
+    """The ffmpeg command that makes the scene's source in `folder`, `lines` high; captions lie there as `<slug>.<language>.srt`."""
     command = [str(ffmpeg), "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
     command += ["-f", "lavfi", "-i", f"aevalsrc={scene.tones}:s=48000:d={scene.seconds}"]
     target = str(folder / source_name(scene))
     if scene.picture is None:
         return [*command, "-ac", "2", "-metadata", f"title={scene.title}", target]
-    command += ["-f", "lavfi", "-i", scene.picture]
-    command += ["-f", "lavfi", "-i", _TIMECODE.format(rate=scene.rate, seconds=scene.seconds)]
+    share = lines / FULL_LINES
+    clock = {"rate": scene.rate, "seconds": scene.seconds, "width": _even(200 * share), "height": _even(72 * share)}
+    command += ["-f", "lavfi", "-i", scene.picture.format(size=f"{_even(lines * 16 / 9)}x{_even(lines)}")]
+    command += ["-f", "lavfi", "-i", _TIMECODE.format(**clock)]
+    corner = f"x=W-w-{_even(40 * share)}:y={_even(36 * share)}"
     maps = ["-map", "[v]", "-map", "0:a"]
     if scene.captioned:
         for number, (language, (label, _)) in enumerate(CAPTIONS.items()):
@@ -139,7 +150,7 @@ def argv(scene: Scene, ffmpeg: Path, folder: Path) -> list[str]:
                 f"title={label}",
             ]
     return [
-        *command, "-filter_complex", "[1:v][2:v]overlay=x=W-w-40:y=36,format=yuv420p[v]", *maps, "-t", str(scene.seconds),
+        *command, "-filter_complex", f"[1:v][2:v]overlay={corner},format=yuv420p[v]", *maps, "-t", str(scene.seconds),
         "-c:v", "libx264", "-preset", "ultrafast", "-crf", "17", "-c:a", "flac", "-ac", "2", "-c:s", "srt",
         "-metadata", f"title={scene.title}", "-metadata:s:a:0", "language=eng", target,
     ]  # fmt: skip

@@ -34,9 +34,9 @@ class Catalogue:
 
 
 @pytest.fixture
-async def catalogue(database_urls: TestDatabase) -> AsyncIterator[Catalogue]:
-    """The catalogue of a new database."""
-    connection = await dedicated(database_urls.owner_url)
+async def catalogue(shared_database: TestDatabase) -> AsyncIterator[Catalogue]:
+    """The catalogue of a migrated database."""
+    connection = await dedicated(shared_database.owner_url)
     try:
         columns = await connection.fetch(
             """SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

@@ -22,9 +22,9 @@ OTHERS = r"^(pgqueuer|schema_migrations)"  # the dispatcher's own, and the ledge
 
 
 @pytest.fixture
-async def owner(database_urls: TestDatabase) -> AsyncIterator[Connection[Row]]:
+async def owner(shared_database: TestDatabase) -> AsyncIterator[Connection[Row]]:
     """A connection that reads the catalogue."""
-    connection = await dedicated(database_urls.owner_url)
+    connection = await dedicated(shared_database.owner_url)
     yield connection
     await connection.close()
 

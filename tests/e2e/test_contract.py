@@ -15,6 +15,7 @@ import pytest
 
 from tests.demo import ADA, OTTO, SEAHORSE, VERA, Demo
 from tests.e2e.beats import beat
+from tests.founded import found
 from tests.inside import inside
 from tests.running import Penstock, run_penstock
 from tests.waiting import until
@@ -163,6 +164,7 @@ def test_a_superuser_is_refused(demo: Demo, folder: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_it_started(folder: Path, number: int) -> None:
+    found(folder / "d")
     up = Penstock(["up", "--port", "0", "--edges", "1", "--data", folder / "d"])
     up.start()
     up.wait_said("serves at", UP_S)
@@ -176,6 +178,7 @@ def test_a_signal_ends_all_it_started(folder: Path, number: int) -> None:
 
 
 def test_a_killed_parent_takes_its_children_along_and_the_next_start_works(folder: Path) -> None:
+    found(folder / "d")
     up = Penstock(["up", "--port", "0", "--edges", "1", "--data", folder / "d"])
     up.start()
     up.wait_said("serves at", UP_S)

@@ -21,6 +21,7 @@ from edge.cli.up import settings_for
 from edge.local.installation import running_settings
 from edge.local.secrets import SecretFile
 from tests.clips import make_clip
+from tests.founded import found
 from tests.inside import inside
 from tests.running import Penstock, run_penstock
 from tests.waiting import until
@@ -69,6 +70,7 @@ def box() -> Iterator[Box]:
     folder = Path(tempfile.mkdtemp(prefix="psf-", dir="/tmp"))
     folder.chmod(0o755)
     data = folder / "d"
+    found(data)
     up = Penstock(["up", "--port", "0", "--edges", "2", "--workers", "1", "--data", data])
     up.start()
     try:

@@ -22,6 +22,7 @@ from tests.e2e.beats import beat
 from tests.e2e.paths import media_paths
 from tests.faults.conftest import UP_S, Box
 from tests.faults.load import Request, get, post, running_load
+from tests.founded import found
 from tests.inside import inside
 from tests.running import Penstock
 from tests.waiting import until
@@ -145,6 +146,7 @@ async def test_a_successor_that_cannot_start_leaves_the_old_processes_serving(bo
 def test_a_second_signal_ends_everything_at_once() -> None:
     folder = Path(tempfile.mkdtemp(prefix="psr-", dir="/tmp"))
     folder.chmod(0o755)
+    found(folder / "d")
     up = Penstock(["up", "--port", "0", "--edges", "1", "--workers", "0", "--data", folder / "d"])
     up.start()
     try:

@@ -19,7 +19,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(600)]
 
-FILM_S = 40
+FILM_S = 30
 DONE_S = 180
 
 
@@ -37,7 +37,7 @@ async def job_of(box: Box, title: str) -> dict[str, Any] | None:
 
 async def test_a_worker_killed_in_the_middle_still_ends_in_a_correct_video(box: Box, tmp_path: Path) -> None:
     await box.ready()
-    film = await make_clip(tmp_path / "film.mp4", seconds=FILM_S, size="1280x720")
+    film = await make_clip(tmp_path / "film.mp4", seconds=FILM_S, size="854x480")
     publishing = Penstock(["publish", film, "--title", "Killed film", "--free", "--data", box.data])
     publishing.start()
 

@@ -24,6 +24,7 @@ from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, open_socket
 from edge.settings import read_settings
 from tests.e2e.beats import beat
+from tests.founded import found
 from tests.waiting import until
 from tests.web import Answer, Person, enter, raw
 
@@ -156,6 +157,7 @@ def running_ward(**variables: str) -> Iterator[Ward]:
     """Starts it with these settings besides, ends it."""
     folder = Path(tempfile.mkdtemp(prefix="psw-", dir="/tmp"))
     folder.chmod(0o755)
+    found(folder / "d")
     settings = read_settings({"PENSTOCK_DATA": str(folder / "d"), "PENSTOCK_LISTEN": "127.0.0.1:0", **variables})
     installation = Installation(settings)
     supervisor = Supervisor(installation, open_socket(settings))

@@ -189,9 +189,9 @@ def test_every_statement_is_used() -> None:
 
 
 @pytest.mark.parametrize("path", query_files(), ids=shown)
-async def test_every_statement_fits_the_schema(database_urls: TestDatabase, path: Path) -> None:
+async def test_every_statement_fits_the_schema(shared_database: TestDatabase, path: Path) -> None:
     """PREPARE checks names and types against the real schema, as the role that will run it."""
-    connection = await dedicated(database_urls.app_url)
+    connection = await dedicated(shared_database.app_url)
     wrong = []
     try:
         for name, statement in load(".".join(path.relative_to(ROOT).parent.parts), path.name).items():
@@ -274,7 +274,8 @@ def test_every_error_code_is_explained() -> None:
 
 _IMPORT_ALONE = """
 import importlib, os, sys
-import aiohttp.web, asyncpg, av, obstore, pgqueuer, redis.asyncio, rich.console, structlog, typer
+import aiofiles, aiohttp.web, argon2, asyncpg, av, crawleruseragents, ffmpeg, joserfc.jwt, limits.aio, msgspec, obstore, pgqueuer
+import prometheus_client, redis.asyncio, rich.console, structlog, typer
 for name in sys.argv[1:]:
     child = os.fork()
     if child == 0:

@@ -297,8 +297,8 @@ def test_a_screen_is_told_to_each_encoder_in_its_own_units() -> None:
 
 
 async def test_ultra_high_definition_in_every_codec_says_what_decoders_need(folder: Path) -> None:
-    """Four pictures of 2160p: levels are of the size, not of the length."""
-    film_ = make(folder / "tall.mp4", *picture("3840x2160", "10", 0.4), *FAST)
+    """Two pictures of 2160p: levels are of the size, not of the length."""
+    film_ = make(folder / "tall.mp4", *picture("3840x2160", "10", 0.2), *FAST)
     made = await made_of(film_, folder / "tall", Wishes(CODECS, top=2160))
     variants = attributes((made.folder / "master.m3u8").read_text(), "EXT-X-STREAM-INF")
     tall = [about for about in variants if about["RESOLUTION"] == "3840x2160"]

@@ -1,4 +1,4 @@
-"""`penstock demo`: the crowd around its library, what it leaves alone, and what stdout is for."""
+"""`penstock demo`: how its films are drawn, the crowd around them, what it leaves alone, and what stdout is for."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from core.connections import Connection
 from core.database import Database, Row
 from core.domain import media
 from core.ids import uuid7
+from core.process import run_tool
 from core.viewer import service
 from edge.cli import __main__ as cli
 from edge.cli.crowd import add_crowd
 from edge.cli.demo import PASSWORD, PEOPLE
+from edge.cli.scenes import CAPTIONS, SCENES, argv, source_name, subtitles
 from edge.cli.seed import MOST
 from edge.cli.titles import SQL
 from edge.local.fault import ServiceFault
+from edge.local.ffmpeg import ffmpeg_path
 from edge.settings import Settings, read_settings
 from tests.conftest import TestDatabase
 from tests.edge.cli.test_seed import admin as admin
 from tests.edge.cli.test_seed import counts
+from transcoder.probe import probe
 
 FEW = 12
 HOSTS = [person.email for person in PEOPLE]
@@ -54,6 +58,27 @@ def console() -> Console:
 async def titles_with_a_file(database: Database) -> list[str]:
     async with database.transaction(service()) as tx:
         return [row["title"] for row in await tx.many(SQL["content_list"])]
+
+
+@pytest.mark.parametrize(("lines", "size"), [(720, "1280x720"), (361, "642x360"), (360, "640x360")])
+async def test_films_are_drawn_as_high_as_was_asked(tmp_path: Path, lines: int, size: str) -> None:
+    """Of each, the first half second; an odd number of lines is no picture that can be encoded."""
+    for scene in (replace(scene, seconds=1) for scene in SCENES if scene.picture):
+        for language in CAPTIONS:
+            (tmp_path / f"{scene.slug}.{language}.srt").write_text(subtitles(language, scene.seconds))
+        command = argv(scene, ffmpeg_path(read_settings({})), tmp_path, lines)
+        done = run_tool([*command[:-1], "-t", "0.5", command[-1]], timeout_s=300)
+        assert done.returncode == 0, (scene.slug, done.stderr)
+        found = await probe(tmp_path / source_name(scene))
+        assert found.video is not None
+        assert f"{found.video.width}x{found.video.height}" == size, scene.slug
+
+
+def test_other_heights_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    for lines in ("240", "721", "high"):
+        done = CliRunner().invoke(cli.app, ["demo", "--lines", lines, "--data", str(tmp_path / "data")])
+        assert done.exit_code == 2
+        assert not (tmp_path / "data").exists()
 
 
 async def test_a_crowd_comes_once_and_its_titles_are_none_of_the_library(

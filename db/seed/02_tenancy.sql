@@ -15,7 +15,7 @@ INSERT INTO user_roles (user_id, role_id, assigned_at, assigned_by)
 SELECT p.id, pg_temp.sid('role:' || g.role), pg_temp.ago(100), a.id
 FROM (VALUES (1, 'Editor'), (1, 'Analyst'), (2, 'Dean')) AS g (n, role) JOIN people p USING (n), people a WHERE a.n = 1;
 INSERT INTO access_control_policies (id, name, description, policy_definition)
-VALUES (pg_temp.sid('policy:hours'), 'Finance in working hours', 'Payouts are looked at from the office', '{"resource": "payouts", "when": {"hours": [8, 18]}}');
+VALUES (pg_temp.sid('policy:hours'), 'Finance for those in charge', 'Payouts are looked at by administrators', '{"effect": "allow", "resource_type": "payouts", "action": "read", "roles": ["Admin", "SuperAdmin"]}');
 INSERT INTO access_logs (id, user_id, resource_type, resource_id, action, allowed, reason, ip_address, occurred_at)
 SELECT pg_temp.sid('access:' || n), id, 'payouts', pg_temp.sid('payout:' || n), 'read', n = 1, CASE WHEN n <> 1 THEN 'not staff' END, '192.0.2.7', pg_temp.ago(n) FROM people WHERE n <= 3;
 INSERT INTO invitations (id, token_digest, email, role, status, invited_by, expires_at, accepted_at, created_at)

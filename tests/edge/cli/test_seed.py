@@ -9,12 +9,14 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
 from core import errors
 from core.connections import Connection, Row
 from core.database import Database, dedicated
+from core.domain.tenancy.access import PolicyDefinition
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.objects import ObjectStore
@@ -259,6 +261,15 @@ async def test_carol_comes_in_and_finds_her_own(run: Run, admin: Connection[Row]
     row = await admin.fetchrow(done, carol)
     assert row is not None
     assert (row["progress"], row["status"]) == (100, "completed")
+
+
+async def test_seeded_policies_are_read_by_what_decides(run: Run, admin: Connection[Row]) -> None:
+    """One that is not would be a failure of ours at whatever asks for access: members, roles, the workspace."""
+    assert (await run()).exit_code == 0
+    definitions = [row[0] for row in await admin.fetch("SELECT policy_definition FROM access_control_policies")]
+    assert definitions
+    for definition in definitions:
+        assert msgspec.json.decode(definition, type=PolicyDefinition).effect in ("allow", "deny")
 
 
 async def test_seeded_files_have_their_bytes(run: Run, admin: Connection[Row], tmp_path: Path) -> None:

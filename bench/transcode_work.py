@@ -20,9 +20,12 @@ from core.ids import uuid7
 from core.objects import ObjectStore
 from core.process import run_tool
 from transcoder import encode
+from transcoder.argv import compile_argv, given
 from transcoder.assemble import assemble
 from transcoder.attempt import perform
-from transcoder.ladder import decide_chunks, plan
+from transcoder.encode_picture import video_outputs
+from transcoder.encode_sound import sound_outputs
+from transcoder.ladder import Chunk, decide_chunks, plan
 from transcoder.pieces import Shared
 from transcoder.preview import make_preview
 from transcoder.probe import probe
@@ -63,13 +66,22 @@ async def ladder(stage: Stage) -> list[Figure]:
     for _ in range(stage.rounds):
         raw = _empty(stage.folder / "raw")
         with watch() as alone:
-            argv = encode.ladder_argv(stage.exe, stage.film, stage.source, stage.plan, raw)
-            run_tool(argv, timeout_s=_TOOL_S)
+            run_tool(_single(stage, raw), timeout_s=_TOOL_S)
         with watch() as whole:
             await perform(_attempt(stage.film, "in/film"), shop, Status(), _no_preview)
         rounds.append({"ffmpeg": alone.wall_s, "penstock": whole.wall_s, "ratio": whole.wall_s / alone.wall_s})
     what = "the whole job against one ffmpeg that makes the same ladder"
     return [Figure("ladder", what, "s", rounds, median_ratio(rounds), Target("most", 1.05, "x"))]
+
+
+def _single(stage: Stage, raw: Path) -> list[str]:
+    """The plain way: one ffmpeg that decodes once, splits, and encodes every rung and sound with the product's own settings."""
+    assert stage.source.video is not None
+    assert stage.plan.grid is not None
+    film = given(stage.film, **{"reinit_filter:v": 0})
+    outputs = video_outputs(film, stage.source.video, stage.plan, raw, Chunk(0, stage.plan.grid.frames))
+    outputs += sound_outputs(film, stage.plan, stage.source, raw, (0.0,) * len(stage.source.audio))
+    return compile_argv(stage.exe, outputs, "-progress", "pipe:1")
 
 
 async def chunks(stage: Stage) -> list[Figure]:
@@ -83,7 +95,7 @@ async def chunks(stage: Stage) -> list[Figure]:
     for _ in range(stage.rounds):
         whole, parts = _empty(stage.folder / "whole"), _empty(stage.folder / "parts")
         with watch() as one:
-            run_tool(encode.ladder_argv(stage.exe, stage.film, silent, wanted, whole), timeout_s=_TOOL_S)
+            run_tool(encode.pictures_argv(stage.exe, stage.film, silent, wanted, whole), timeout_s=_TOOL_S)
         with watch() as many:
             _encode_chunks(stage, parts)
         rounds.append({"one run": one.cpu_s, "chunks": many.cpu_s, "ratio": many.cpu_s / one.cpu_s})

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TAIL_LINES = 200
 LINE_BYTES = 64 * 1024
@@ -55,10 +56,10 @@ def die_with_parent(limits: Limits = NO_LIMITS, death_signal: int = signal.SIGKI
 
 
 class Child:
-    """A running child whose stdout lines can be read and whose stderr tail is kept."""
+    """A running child whose stdout lines can be read and whose stderr tail is kept; `stdin` is what feeds it, where it is fed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+        self._process, self.stdin = process, process.stdin
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._drain = asyncio.create_task(self._keep_tail())
 
@@ -108,11 +109,12 @@ async def running(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     limits: Limits = NO_LIMITS,
+    is_fed: bool = False,
 ) -> AsyncIterator[Child]:
-    """Starts `argv` (no shell) and yields it; on leaving, whatever is left of its group is killed."""
-    process = await asyncio.create_subprocess_exec(
+    """Starts `argv` (no shell) and yields it; on leaving, whatever is left of its group is killed. `is_fed`: it reads its stdin."""
+    started = asyncio.create_subprocess_exec(
         *(str(part) for part in argv),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if is_fed else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
@@ -121,12 +123,16 @@ async def running(
         start_new_session=True,
         preexec_fn=die_with_parent(limits),
     )
-    child = Child(process)
+    child = Child(await started)
     try:
         yield child
     finally:
         child.kill()
         await asyncio.shield(child.wait())
+
+
+def _as(user: tuple[int, int] | None) -> dict[str, Any]:
+    return {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
 
 
 def start_service(
@@ -151,9 +157,7 @@ def start_service(
             stderr=subprocess.STDOUT,
             env=None if env is None else dict(env),
             cwd=cwd,
-            user=None if user is None else user[0],
-            group=None if user is None else user[1],
-            extra_groups=None if user is None else [],
+            **_as(user),
             start_new_session=True,
             pass_fds=tuple(pass_fds),
             preexec_fn=die_with_parent(death_signal=death_signal),
@@ -176,9 +180,7 @@ def run_tool(
         text=True,
         errors="replace",
         timeout=timeout_s,
-        user=None if user is None else user[0],
-        group=None if user is None else user[1],
-        extra_groups=None if user is None else [],
+        **_as(user),
         env=None if env is None else dict(env),
         cwd=cwd,
         check=False,

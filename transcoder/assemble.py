@@ -5,8 +5,8 @@ Decides names and groups. Blocking (files only): run it in a thread. Knows no da
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from transcoder.ladder import GOPS_PER_SEGMENT, Plan, Rung
 from transcoder.languages import UNKNOWN, language_name, language_tag
 from transcoder.package import INIT, Packaged, package_audio, package_video
 from transcoder.playlists import Bandwidth, Choice, Piece, Variant
+from transcoder.samples import Decoded, read_record
 from transcoder.source import Source
 from transcoder.texts import CHARACTERISTICS, DASH_ROLES, Text, choose_texts, embedded_texts
 
@@ -39,7 +40,10 @@ _TEXT_SEGMENTS_JOINED = 8
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A finished folder: what the database is told of it, and the length that every rendition covers."""
+    """A finished folder: what the database is told of it, and the length that every rendition covers.
+
+    `decoded`: by a rendition's path, what was decoded of the encoder's files that it was made of, in their order.
+    """
 
     folder: Path
     renditions: tuple[Rendition, ...]
@@ -49,6 +53,7 @@ class Generation:
     has_video: bool
     has_audio: bool
     has_poster: bool
+    decoded: Mapping[str, tuple[Decoded, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class _Layout:
         self.sounds: list[_Heard] = []
         self.streams: list[Stream] = []
         self.words: list[Words] = []
+        self.records = {part: read_record(part) for part in (raw, *self.parts)}
+        self.decoded: dict[str, tuple[Decoded, ...]] = {}
         # One target duration for picture and sound (Apple 8.2).
         self.target_s = max(1, int(plan.segment + Fraction(1, 2)))
 
@@ -92,6 +99,7 @@ class _Layout:
             folder = f"audio/{number}-{language}"
             raw = audio_file(self.raw, number)
             packaged = package_audio(raw, self.out / folder, self.plan.segment)
+            self._note(f"{folder}/{PLAYLIST}", [raw])
             raw.unlink()
             target_s = self._target(packaged.segments)
             self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(packaged.segments, target_s, init=INIT))
@@ -176,6 +184,7 @@ class _Layout:
             folder = f"video/{rung.name}"
             raws = [video_file(part, rung) for part in self.parts]
             packaged = package_video(raws, self.out / folder, GOPS_PER_SEGMENT)
+            self._note(f"{folder}/{PLAYLIST}", raws)
             for raw in raws:
                 raw.unlink()
             track, pieces, frames = packaged.track, packaged.segments, packaged.key_frames
@@ -229,6 +238,12 @@ class _Layout:
     def _target(self, pieces: tuple[Piece, ...]) -> int:
         return max(self.target_s, playlists.target_duration(pieces))
 
+    def _note(self, path: str, raws: Sequence[Path]) -> None:
+        found = [self.records[raw.parent].get(raw.name) for raw in raws]
+        known = tuple(one for one in found if one is not None)
+        if len(known) == len(raws):
+            self.decoded[path] = known
+
     def _write(self, path: str, text: str) -> None:
         (self.out / path).write_text(text, "utf-8")
 
@@ -242,7 +257,7 @@ def assemble(
     chunks: int = 1,
     texts: Sequence[Text] = (),
 ) -> Generation:
-    """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, OSError.
+    """Makes `out` from the encoder's files in `raw`, which it uses up. Raises Mp4Error, Unsound, OSError.
 
     Pictures that were made in more than one chunk lie in `raw`/0, `raw`/1 and so on. `texts` come beside those in the source.
     """
@@ -261,7 +276,7 @@ def assemble(
     top = plan.rungs[0] if plan.rungs else None
     return Generation(
         out, tuple(layout.renditions), plan.duration, top.width if top else None, top.height if top else None,
-        plan.grid is not None, bool(layout.sounds), False,
+        plan.grid is not None, bool(layout.sounds), False, layout.decoded,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ Whatever stops it (a refusal, a failing store, being cancelled), its scratch fol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,7 +23,7 @@ from transcoder.abilities import check_abilities
 from transcoder.announce import announce
 from transcoder.assemble import POSTER, Generation, add_stills, assemble
 from transcoder.boxes import Mp4Error
-from transcoder.check import check_generation, told
+from transcoder.check import check_generation
 from transcoder.encoder import Transient
 from transcoder.ladder import Plan, decide_chunks, plan
 from transcoder.pieces import Shared
@@ -35,7 +35,8 @@ from transcoder.scratch import attempt_folder
 from transcoder.source import Source
 from transcoder.status import Status
 from transcoder.texts import Text, fetch_texts
-from transcoder.unsound import Unsound
+from transcoder.unsound import Unsound, told
+from transcoder.whole import encode_whole
 from transcoder.wishes import decide_wishes
 from transcoder.workshop import Workshop, check_room
 
@@ -97,11 +98,7 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
                 len(chunks), bool(wanted.sounds or source.text), shared, previewed=not encrypt, ladder=status.ladder
             )
         status.enter("encoding", 0.01)
-        total_s = float(wanted.duration)
-        gains_db = await pieces.measure_gains(shop.exe, path, source, wanted, raw)
-        argv = encode.ladder_argv(shop.exe, path, source, wanted, raw, gains_db)
-        await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
-        await pieces.extract_text(shop.exe, path, source, raw, total_s)
+        await encode_whole(shop.exe, path, source, wanted, raw, status.encoded)
     return await _finish(attempt, shop, source, wanted, folder, 1, status, encrypt=encrypt)
 
 
@@ -133,8 +130,16 @@ async def _finish(
     key = new_key() if encrypt else None
     sealed = seal_key(ring_of(shop), key, prefix) if key is not None else None
     texts = await fetch_texts(shop.store, attempt.texts)
-    generation = await _assemble(shop.exe, source, wanted, folder, chunks, attempt.language, texts)
-    generation = await check_generation(shop.exe, generation, source.duration_s, key)
+    generation = await _assemble(source, wanted, folder, chunks, attempt.language, texts)
+    stills = _take_stills(shop.exe, wanted, folder)
+    if key is None:
+        generation = await _at_once(check_generation(shop.exe, generation, source.duration_s), stills)
+        generation = await asyncio.to_thread(add_stills, generation, wanted, folder / "raw")
+    else:
+        # Nobody can look into what is being encrypted.
+        await stills
+        generation = await asyncio.to_thread(add_stills, generation, wanted, folder / "raw")
+        generation = await check_generation(shop.exe, generation, source.duration_s, key)
     status.enter("publishing", 0.95)
     manifest = await publish(
         shop.store, generation.folder, prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
@@ -150,17 +155,31 @@ def ring_of(shop: Workshop) -> KeyRing:
 
 
 async def _assemble(
-    exe: Path, source: Source, wanted: Plan, folder: Path, chunks: int, language: str | None, texts: Sequence[Text]
+    source: Source, wanted: Plan, folder: Path, chunks: int, language: str | None, texts: Sequence[Text]
 ) -> Generation:
     raw, out = folder / "raw", folder / "out"
     try:
-        generation = await asyncio.to_thread(assemble, source, wanted, raw, out, language, chunks, texts)
+        return await asyncio.to_thread(assemble, source, wanted, raw, out, language, chunks, texts)
     except Mp4Error as error:
         raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
+
+
+async def _take_stills(exe: Path, wanted: Plan, folder: Path) -> None:
+    raw, out = folder / "raw", folder / "out"
     if wanted.grid is not None:
         argv = encode.stills_argv(exe, wanted, out, raw)
         await encoder.run(argv, float(wanted.duration), reads=[out], writes=raw)
-    return await asyncio.to_thread(add_stills, generation, wanted, raw)
+
+
+async def _at_once(check: Coroutine[None, None, Generation], stills: Coroutine[None, None, None]) -> Generation:
+    try:
+        async with asyncio.TaskGroup() as group:
+            checked = group.create_task(check)
+            group.create_task(stills)
+    except BaseExceptionGroup as failures:
+        # The other was cancelled for its sake.
+        raise failures.exceptions[0] from None
+    return checked.result()
 
 
 def _finished(

@@ -1,4 +1,4 @@
-"""Builds ffmpeg's argument lists for pictures and subtitles: the whole ladder, one chunk of it, stills, a check. Pure."""
+"""Builds ffmpeg's argument lists: pictures whole or a chunk of them, sounds, subtitles, stills, checks. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from transcoder.source import Source
 # Beyond this share of undecodable packets the source counts as damaged and ffmpeg ends with 69.
 MAX_ERROR_RATE = 0.1
 EXIT_TOO_MANY_ERRORS = 69
+_ENCODING = ("-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
 POSTER_AT = Fraction(1, 10)
 POSTER_LONG_SIDE_PX = 1280
 # An index may name a key frame that is shown a little after it is decoded.
@@ -31,21 +32,26 @@ def text_file(folder: Path, number: int) -> Path:
     return folder / f"text-{number}.vtt"
 
 
-def ladder_argv(
-    exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float] = ()
-) -> list[str]:
-    """One decode, one split, an encoder for each rung and sound; progress on stdout. `gains_db`: one for each sound."""
+def pictures_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path) -> list[str]:
+    """The ladder's pictures: one decode, one split, an encoder for each rung; progress on stdout."""
+    assert source.video is not None
+    assert plan.grid is not None
     # Rebuilding the filters when a frame's size changes would begin the time line anew.
-    options = {"reinit_filter:v": 0} if source.video is not None else {}
-    film = given(path, **options, **sound_options(source))
-    outputs: list[Any] = []
-    if source.video is not None and plan.grid is not None:
-        outputs += video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
-    outputs += sound_outputs(film, plan, source, folder, gains_db or (0.0,) * len(plan.sounds))
+    film = given(path, **{"reinit_filter:v": 0})
+    outputs = video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames))
+    return compile_argv(exe, outputs, *_ENCODING)
+
+
+def sounds_argv(
+    exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float]
+) -> list[str]:
+    """Every sound of the plan, with the cover of what has no picture; `gains_db`: one for each sound. Progress on stdout."""
+    film = given(path, **sound_options(source))
+    outputs = sound_outputs(film, plan, source, folder, gains_db)
     if source.cover_index is not None:
         cover = film[str(source.cover_index)].filter("scale", *_poster_size())
         outputs.append(_picture(cover, folder / "poster.jpg"))
-    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
+    return compile_argv(exe, outputs, *_ENCODING)
 
 
 def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, chunk: Chunk) -> list[str]:
@@ -59,7 +65,7 @@ def chunk_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, 
     film = given(path, **seek_options(chunk.first / plan.grid.rate))
     outputs = video_outputs(film, source.video, plan, folder, chunk)
     own_time = ("-copyts", "-start_at_zero")
-    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE), *own_time)
+    return compile_argv(exe, outputs, *_ENCODING, *own_time)
 
 
 def seek_options(first_s: Fraction) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def preview_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path
         options = {"bf": 0, "flush_packets": 1}
         outputs = video_outputs(film, source.video, plan, folder, Chunk(0, plan.grid.frames), options)
     outputs += sound_outputs(film, plan, source, folder, (0.0,) * len(plan.sounds), frag_us=PREVIEW_FRAG_US)
-    return compile_argv(exe, outputs, "-progress", "pipe:1", "-max_error_rate", str(MAX_ERROR_RATE))
+    return compile_argv(exe, outputs, *_ENCODING)
 
 
 def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
@@ -145,9 +151,21 @@ def text_argv(exe: Path, path: Path, source: Source, folder: Path) -> list[str]:
     return compile_argv(exe, outputs)
 
 
-def decode_argv(exe: Path, playlist: Path) -> list[str]:
-    """Decodes every rendition of a finished playlist and writes nothing; silence on stderr means it is sound."""
+def decode_argv(exe: Path, playlist: Path, most_s: float | None = None) -> list[str]:
+    """Decodes every rendition of a finished playlist, or the first `most_s` seconds, and writes nothing; silence means it is sound."""
     # An encrypted generation's key lies beside it for as long as this takes; its name is not a common one.
     options = {**_OURS, "protocol_whitelist": "file,crypto", "allowed_extensions": "ALL"}
+    if most_s is not None:
+        options["t"] = f"{most_s:.3f}"
     film = ffmpeg.input(str(playlist), **options)
     return compile_argv(exe, [ffmpeg.output(film, "-", **{"f": "null", "map": "0", "c:s": "copy"})])
+
+
+def pipe_argv(exe: Path, threads: int, *, is_video: bool) -> list[str]:
+    """Decodes one file of the encoder's from stdin and writes nothing; silence means it is sound.
+
+    Without the loop filter, a seventh of the work: it smooths what has been decoded, reads nothing and so has nothing to complain of.
+    """
+    quicker = {"skip_loop_filter": "all"} if is_video else {}
+    film = ffmpeg.input("pipe:0", f="mov", protocol_whitelist="pipe", threads=threads, **quicker)
+    return compile_argv(exe, [ffmpeg.output(film, "-", f="null", map="0")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import ffmpeg
 
-from transcoder.argv import QUIET, compile_argv, given
+from transcoder.argv import QUIET, given
 from transcoder.ladder import AUDIO_RATE_HZ, Plan, Sound
 from transcoder.source import Source
 
@@ -66,12 +66,6 @@ def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float,
             "f": "mp4",
         },
     )
-
-
-def sound_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float]) -> list[str]:
-    """Every sound of the plan and nothing else; progress on stdout."""
-    outputs = sound_outputs(given(path, **sound_options(source)), plan, source, folder, gains_db)
-    return compile_argv(exe, outputs, "-progress", "pipe:1")
 
 
 def measure_argv(exe: Path, path: Path, source: Source, sound: Sound) -> list[str]:

@@ -45,7 +45,10 @@ async def encode(
     progress = Progress(total_s, time.monotonic())
     last_moved_at = time.monotonic()
     try:
-        async with asyncio.timeout(patience_s(total_s)), _confined(argv, total_s, reads, writes) as child:
+        async with (
+            asyncio.timeout(patience_s(total_s)),
+            confined(argv, total_s, reads=reads, writes=[writes], cwd=writes) as child,
+        ):
             async for line in child.lines():
                 if progress.read(line):
                     last_moved_at = time.monotonic()
@@ -60,7 +63,10 @@ async def encode(
 async def run(argv: Sequence[str], total_s: float, *, reads: Sequence[Path], writes: Path) -> str:
     """Runs a shorter ffmpeg to its end; what it said on stderr. Raises Refusal, Transient."""
     try:
-        async with asyncio.timeout(patience_s(total_s)), _confined(argv, total_s, reads, writes) as child:
+        async with (
+            asyncio.timeout(patience_s(total_s)),
+            confined(argv, total_s, reads=reads, writes=[writes], cwd=writes) as child,
+        ):
             async for _ in child.lines():
                 pass
             await _end(child)
@@ -70,12 +76,21 @@ async def run(argv: Sequence[str], total_s: float, *, reads: Sequence[Path], wri
 
 
 @asynccontextmanager
-async def _confined(argv: Sequence[str], total_s: float, reads: Sequence[Path], writes: Path) -> AsyncIterator[Child]:
+async def confined(
+    argv: Sequence[str],
+    total_s: float,
+    *,
+    reads: Sequence[Path] = (),
+    writes: Sequence[Path] = (),
+    cwd: Path,
+    is_fed: bool = False,
+) -> AsyncIterator[Child]:
+    """A running ffmpeg that sees `reads` and changes `writes`; `is_fed`: its input comes from us."""
     shelter = await asyncio.to_thread(find_shelter)
     cpu_s = int(patience_s(total_s)) * (os.cpu_count() or 1)
     limits = Limits(cpu_s=cpu_s, memory_bytes=_MEMORY_BYTES, file_bytes=_FILE_BYTES)
-    shut = shut_in(shelter, argv, reads=reads, writes=[writes], cwd=writes)
-    async with running(shut, env=_ENVIRONMENT, cwd=writes, limits=limits) as child:
+    shut = shut_in(shelter, argv, reads=reads, writes=writes, cwd=cwd if writes else Path("/"))
+    async with running(shut, env=_ENVIRONMENT, cwd=cwd, limits=limits, is_fed=is_fed) as child:
         yield child
 
 

@@ -6,6 +6,7 @@ nothing. Decides which objects are encrypted, and what playlists say of it; keep
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_bytes
@@ -80,6 +81,21 @@ def encrypt(data: bytes, key: bytes, iv: bytes) -> bytes:
     padder = PKCS7(_BLOCK_BITS).padder()
     encryptor = Cipher(AES(key), CBC(iv)).encryptor()
     return encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
+
+
+def decrypt(data: bytes, key: bytes, iv: bytes) -> bytes:
+    """What `encrypt` was given. Raises ValueError when that was nothing of the kind."""
+    decryptor = Cipher(AES(key), CBC(iv)).decryptor()
+    unpadder = PKCS7(_BLOCK_BITS).unpadder()
+    return unpadder.update(decryptor.update(data) + decryptor.finalize()) + unpadder.finalize()
+
+
+def read_iv(playlist: Path) -> bytes:
+    """The initialisation vector of a playlist's one key. Raises ValueError."""
+    found = re.findall(r"^#EXT-X-KEY:.*,IV=0x([0-9a-f]{32})$", playlist.read_text("utf-8"), re.MULTILINE)
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} keys")
+    return bytes.fromhex(found[0])
 
 
 def check_encrypted(generation: Generation, key: bytes) -> None:

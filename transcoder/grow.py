@@ -5,7 +5,6 @@ What has been cut has been checked: a growing playlist lists nothing that a fini
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +14,11 @@ from transcoder.fragments import STYP, fragment_head, init_segment
 from transcoder.mp4 import Fragment, Track, read_fragment, read_track
 from transcoder.package import INIT
 from transcoder.playlists import Piece
+from transcoder.tail import Tail
 from transcoder.verify_media import check_segment
 
 _EARLY_FRAGMENTS = 3
 """How many groups of pictures must be there before the shift of their composition times is settled."""
-_MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -34,17 +33,21 @@ class Growing:
     pieces: list[Piece] = field(default_factory=list)
     track: Track | None = None
     _moov: bytes = b""
-    _at: int = 0
     _waiting: list[tuple[Fragment, bytes]] = field(default_factory=list)
     _shift: int = 0
     _begun: int = 0
     _sequence: int = 0
     _seen: int = 0
+    _tail: Tail = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tail = Tail(self.raw)
 
     def advance(self, *, is_over: bool) -> list[Piece]:
         """Segments that became whole since the last call; with `is_over`, the rest too. Raises Mp4Error, Unsound."""
         new: list[Piece] = []
-        for kind, data in self._boxes():
+        while (box := self._tail.next()) is not None:
+            kind, data = box
             if kind == b"moov":
                 self._moov = data
             elif kind == b"moof":
@@ -59,25 +62,6 @@ class Growing:
             new.append(self._write(self.track, group))
             self.pieces.append(new[-1])
         return new
-
-    def _boxes(self) -> Iterator[tuple[bytes, bytes]]:
-        """Whole boxes from where the last call ended."""
-        size_bytes = self.raw.stat().st_size if self.raw.exists() else 0
-        if size_bytes <= self._at:
-            return
-        with self.raw.open("rb") as file:
-            while self._at + 8 <= size_bytes:
-                file.seek(self._at)
-                head = file.read(8)
-                length, kind = int.from_bytes(head[:4], "big"), head[4:8]
-                # ffmpeg writes a box's size last: zero means that it is not done.
-                if length == 0 or self._at + length > size_bytes:
-                    return
-                if length < 8 or length > _MOST_BYTES:
-                    raise Mp4Error(f"box {kind!r} of {length} bytes")
-                file.seek(self._at)
-                yield kind, file.read(length)
-                self._at += length
 
     def _settle(self, is_over: bool) -> bool:
         """Writes the init segment as soon as the shift of the composition times is known."""

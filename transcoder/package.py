@@ -51,12 +51,6 @@ class _Raw:
                 yield fragment, start + fragment.data_offset
 
 
-def count_samples(raw_path: Path) -> int:
-    """How many pictures or frames of sound an encoder's file holds. Raises Mp4Error."""
-    with raw_path.open("rb") as file:
-        return sum(len(fragment.samples) for fragment, _ in _open(file, raw_path).fragments())
-
-
 def package_video(raw_paths: Sequence[Path], folder: Path, gops_per_segment: int) -> Packaged:
     """Cuts a picture, made in one file or in chunks that follow one another. Raises Mp4Error.
 

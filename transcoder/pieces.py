@@ -18,16 +18,17 @@ from core.errors import Refusal
 from core.objects import ObjectMissing
 from transcoder import encode, encoder
 from transcoder.abilities import check_abilities
-from transcoder.boxes import Mp4Error
 from transcoder.encode_picture import video_file
-from transcoder.encode_sound import measure_argv, sound_argv
+from transcoder.encode_sound import audio_file, measure_argv
 from transcoder.encoder import Transient
 from transcoder.ladder import PLAIN, Plan, Wishes, decide_chunks, plan
 from transcoder.loudness import read_summary
-from transcoder.package import count_samples
+from transcoder.progress import Progress
 from transcoder.publish import PARALLEL_PUTS, publish
+from transcoder.samples import check_files
 from transcoder.source import Source
 from transcoder.status import Status
+from transcoder.witness import encode_witnessed
 from transcoder.workshop import Workshop, check_room
 
 log = structlog.get_logger(__name__)
@@ -67,14 +68,13 @@ async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: S
     raw.mkdir()
     async with shop.source(attempt) as path:
         argv = encode.chunk_argv(shop.exe, path, source, wanted, raw, chunk)
-        await encoder.encode(argv, float(total), status.encoded, reads=[path], writes=raw)
-    for rung in wanted.rungs:
-        try:
-            found = await asyncio.to_thread(count_samples, video_file(raw, rung))
-        except Mp4Error as error:
-            raise Refusal(errors.VERIFY_FAILED, f"The encoder's output cannot be packaged: {error}.") from error
-        if found != chunk.frames:
-            text = f"Chunk {attempt.chunk_no} of {rung.name} has {found} pictures, not {chunk.frames}."
+        files = [video_file(raw, rung) for rung in wanted.rungs]
+        decoded = await encode_witnessed(
+            shop.exe, argv, float(total), status.encoded, reads=[path], writes=raw, files=files, is_video=True
+        )
+    for name, found in decoded.items():
+        if found.samples != chunk.frames:
+            text = f"Chunk {attempt.chunk_no} of {name} has {found.samples} pictures, not {chunk.frames}."
             raise Refusal(errors.VERIFY_FAILED, text)
     await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
 
@@ -84,17 +84,26 @@ async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: S
     shared = read_shared(attempt)
     source, wanted = shared.source, shared.plan
     status.enter("encoding", 0.0)
-    raw, total_s = folder / "raw", float(wanted.duration)
+    raw = folder / "raw"
     raw.mkdir()
     async with shop.source(attempt) as path:
-        if wanted.sounds:
-            gains_db = await measure_gains(shop.exe, path, source, wanted, raw)
-            argv = sound_argv(shop.exe, path, source, wanted, raw, gains_db)
-            await encoder.encode(argv, total_s, status.encoded, reads=[path], writes=raw)
-        await extract_text(shop.exe, path, source, raw, total_s)
+        await encode_heard(shop.exe, path, source, wanted, raw, status.encoded)
     # A film whose subtitles were lost has nothing to show here: an empty object keeps the piece's place.
     (raw / "made").write_bytes(b"")
     await publish(shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share))
+
+
+async def encode_heard(
+    exe: Path, path: Path, source: Source, wanted: Plan, raw: Path, moved: Callable[[Progress], None]
+) -> None:
+    """Every sound, at its loudness, and every subtitle into `raw`. Raises Refusal, Transient."""
+    total_s = float(wanted.duration)
+    if wanted.sounds:
+        gains_db = await measure_gains(exe, path, source, wanted, raw)
+        argv = encode.sounds_argv(exe, path, source, wanted, raw, gains_db)
+        files = [audio_file(raw, number) for number in range(len(wanted.sounds))]
+        await encode_witnessed(exe, argv, total_s, moved, reads=[path], writes=raw, files=files, is_video=False)
+    await extract_text(exe, path, source, raw, total_s)
 
 
 async def measure_gains(exe: Path, path: Path, source: Source, wanted: Plan, work: Path) -> tuple[float, ...]:
@@ -125,7 +134,9 @@ async def extract_text(exe: Path, path: Path, source: Source, folder: Path, tota
 
 
 async def collect(attempt: Attempt, shop: Workshop, raw: Path, moved: Callable[[float], None]) -> None:
-    """Fetches every piece: chunk n's files into `raw`/n, sounds and subtitles into `raw`. Raises Transient, StoreDown."""
+    """Fetches every piece: chunk n's files into `raw`/n, sounds and subtitles into `raw`. Raises Transient, StoreDown, Unsound
+    when the store gives back something else than what was decoded.
+    """
     wanted: list[tuple[str, Path]] = []
     for piece in attempt.pieces:
         folder = raw if piece.chunk_no is None else raw / str(piece.chunk_no)
@@ -150,3 +161,5 @@ async def collect(attempt: Attempt, shop: Workshop, raw: Path, moved: Callable[[
             text = f"A piece of the film is no longer in the store: {first}."
             raise Transient(Refusal(errors.UNAVAILABLE, text)) from None
         raise first from None
+    for folder in dict.fromkeys(target.parent for _, target in wanted):
+        await asyncio.to_thread(check_files, folder)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from core import errors
+from core.errors import Refusal
+
 
 class Rule(StrEnum):
     """What is checked before anything is published. The sections are RFC 8216's (R), Apple's authoring rules' (A), CMAF's (C)."""
@@ -47,7 +50,9 @@ class Rule(StrEnum):
     ENCRYPTION = "encryption"
     """Where it was asked for, no segment is in the clear and every playlist leads to the one key (R 4.3.2.4)."""
     DECODE = "decode"
-    """Every segment is decoded without a word from the decoder."""
+    """All that the encoder wrote is decoded without a word from the decoder, and so is the beginning of every rendition."""
+    SAMPLES = "samples"
+    """The samples of a rendition are those that were decoded, byte for byte, all of them and in their order."""
     CHECKSUM = "checksum"
     """What the store holds is what was made."""
 
@@ -66,3 +71,14 @@ def expect(holds: bool, rule: Rule, rendition: str, problem: str) -> None:
     """Raises Unsound unless `holds`."""
     if not holds:
         raise Unsound(rule, rendition, problem)
+
+
+def told(unsound: Unsound) -> str:
+    """For whoever uploaded it: the decoder's own words name folders of ours."""
+    problem = "its decoder complains" if unsound.rule is Rule.DECODE else unsound.problem
+    return f"{errors.VERIFY_FAILED.message} Rule {unsound.rule} of {unsound.rendition}: {problem}."
+
+
+def refusal_of(unsound: Unsound) -> Refusal:
+    """What was made is at fault, and would be again."""
+    return Refusal(errors.VERIFY_FAILED, told(unsound), details=str(unsound))

@@ -8,10 +8,16 @@ import psutil
 
 
 def programs_over(folder: Path) -> list[list[str]]:
-    """Command lines of all processes that were given something below `folder`: an encoder's files are always in there."""
+    """Command lines of all processes that were given something below `folder`, or work in it."""
+    return [process.info["cmdline"] for process in processes_over(folder)]
+
+
+def processes_over(folder: Path) -> list[psutil.Process]:
+    """Those processes: an encoder's files are always in there, and a decoder that reads a pipe has its place there."""
     found = []
-    for process_ in psutil.process_iter(["cmdline", "status"]):
-        told = process_.info["cmdline"] or []
-        if process_.info["status"] != psutil.STATUS_ZOMBIE and any(str(folder) in part for part in told):
-            found.append(told)
+    for process in psutil.process_iter(["cmdline", "status", "cwd"]):
+        told = process.info["cmdline"] or []
+        is_here = Path(process.info["cwd"] or "/").is_relative_to(folder) or any(str(folder) in part for part in told)
+        if process.info["status"] != psutil.STATUS_ZOMBIE and is_here:
+            found.append(process)
     return found

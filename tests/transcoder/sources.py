@@ -11,10 +11,10 @@ from core.process import run_tool
 from transcoder import encode, encoder
 from transcoder.assemble import Generation, add_stills, assemble
 from transcoder.ladder import PLAIN, Plan, Wishes, plan
-from transcoder.pieces import extract_text, measure_gains
 from transcoder.probe import probe
 from transcoder.progress import Progress
 from transcoder.source import Source
+from transcoder.whole import encode_whole
 
 FAST = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
@@ -73,10 +73,7 @@ async def encode_locally(path: Path, work: Path, language: str | None = None, wi
     def moved(progress: Progress) -> None:
         percents.append(progress.percent)
 
-    gains_db = await measure_gains(ffmpeg(), path, source, wanted, raw)
-    argv = encode.ladder_argv(ffmpeg(), path, source, wanted, raw, gains_db)
-    await encoder.encode(argv, float(wanted.duration), moved, reads=[path], writes=raw)
-    await extract_text(ffmpeg(), path, source, raw, float(wanted.duration))
+    await encode_whole(ffmpeg(), path, source, wanted, raw, moved)
     generation = assemble(source, wanted, raw, work / "out", language)
     if wanted.grid is not None:
         argv = encode.stills_argv(ffmpeg(), wanted, generation.folder, raw)

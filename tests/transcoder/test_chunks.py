@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import signal
 from fractions import Fraction
 from pathlib import Path
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from core import errors
 from core.database import Database, DatabaseDown
 from core.domain import media, media_commands, media_pieces, media_tasks
+from core.domain.media_previews import Preview
 from core.domain.media_results import Split
 from core.domain.media_tasks import STITCH_BONUS, rank
 from core.errors import Refusal
@@ -30,10 +33,17 @@ from tests.transcoder.sources import FAST, decode_warnings, ffmpeg, make, pictur
 from tests.transcoder.test_worker import job, left_in, look, pieces_left, process, stored, submit, until
 from transcoder import encode, encoder
 from transcoder.assemble import assemble
+from transcoder.attempt import perform
+from transcoder.encoder import Transient
 from transcoder.ladder import GOPS_PER_SEGMENT, MAX_CHUNKS, Grid, Plan, decide_chunks, plan
+from transcoder.pieces import Shared
 from transcoder.probe import probe
+from transcoder.samples import RECORD, Decoded, write_record
+from transcoder.source import Source, VideoTrack
+from transcoder.status import Status
 from transcoder.verify import verify
 from transcoder.worker import Worker
+from transcoder.workshop import Workshop
 
 CHUNK_S = 4
 JOIN_PSNR_DB = 32.0
@@ -101,7 +111,7 @@ async def test_chunks_make_the_frames_of_a_whole_run(name: str, tmp_path: Path) 
     assert wanted.grid is not None
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
-    argv = encode.ladder_argv(ffmpeg(), path, source, wanted, whole)
+    argv = encode.pictures_argv(ffmpeg(), path, source, wanted, whole)
     await encoder.encode(argv, float(wanted.duration), lambda _: None, reads=[path], writes=whole)
     chunks = decide_chunks(wanted, CHUNK_S)
     assert len(chunks) >= 3
@@ -196,6 +206,9 @@ async def test_a_long_film_is_split_encoded_in_pieces_and_joined(
     row = await look(database, "SELECT state::text, remaining, has_pieces FROM transcode_jobs")
     assert row == {"state": "running", "remaining": 6, "has_pieces": True}
     await work_off(worker, database, made.job_id, "encode")
+    made_so_far = pieces_left(objects)
+    assert len(made_so_far) == 5
+    assert all((path.parent / RECORD).exists() for path in made_so_far)
     assert (await look(database, "SELECT remaining FROM transcode_jobs"))["remaining"] == 1
     assert len([t for t in await tasks(database, made.job_id) if t["kind"] == "stitch"]) == 0
     await work_off(worker, database, made.job_id, "audio")
@@ -251,6 +264,37 @@ async def test_two_workers_share_one_film_and_one_of_them_is_killed(
     assert all(key.startswith(tuple(f"{prefix}/" for prefix in prefixes)) for key in await stored(objects))
     prefix = prefixes[0]
     assert await decode_warnings(Path(objects.url.removeprefix("file://")) / prefix) == ""
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+async def test_a_piece_that_is_not_what_was_decoded_is_joined_to_nothing(
+    harm: str, objects: ObjectStore, tmp_path: Path
+) -> None:
+    """The store is at fault, not the film: another attempt may find it mended."""
+    piece = tmp_path / "piece"
+    piece.mkdir()
+    (piece / "video-180p.mp4").write_bytes(b"what was decoded")
+    digest = hashlib.sha256(b"what was decoded").hexdigest()
+    write_record(piece, {"video-180p.mp4": Decoded(digest, 250, "")})
+    await objects.put("pieces/a/video-180p.mp4", b"something other")
+    await objects.put(f"pieces/a/{RECORD}", piece / RECORD)
+    if harm == "gone":
+        await objects.delete_prefix("pieces/a")
+        await objects.put(f"pieces/a/{RECORD}", piece / RECORD)
+    source = Source("mov", 20.0, VideoTrack(0, "h264", 320, 180, frame_rate=(25, 1)))
+    attempt = media_tasks.Attempt(
+        uuid7(), 1, 1, 5, uuid7(), None, "film", 1, "in/film", "hls/x/1-1", uuid7(), "stitch", None,
+        msgspec.json.encode(Shared(source, CHUNK_S)).decode(), (media_tasks.Piece("encode", 0, "pieces/a"),),
+    )  # fmt: skip
+
+    async def nobody(preview: Preview) -> bool:
+        raise AssertionError(preview)
+
+    with pytest.raises(Transient) as transient:
+        await perform(attempt, Workshop(objects, tmp_path / "scratch"), Status(), nobody)
+    assert transient.value.refusal.code is errors.VERIFY_FAILED
+    assert "Rule checksum of video-180p.mp4" in str(transient.value.refusal)
+    assert [key async for key in objects.keys("hls")] == []
 
 
 class Held(ObjectStore):

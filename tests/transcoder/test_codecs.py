@@ -172,7 +172,7 @@ async def test_chunks_of_another_codec_join_unseen(codec: Codec, tmp_path: Path)
     assert wanted.grid is not None
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()
-    argv = encode.ladder_argv(ffmpeg(), path, source, wanted, whole)
+    argv = encode.pictures_argv(ffmpeg(), path, source, wanted, whole)
     await encoder.encode(argv, 9, lambda _: None, reads=[path], writes=whole)
     chunks = decide_chunks(wanted, 4)
     assert len(chunks) == 2

@@ -285,7 +285,8 @@ def test_arguments_hold_nothing_from_the_file_but_its_numbers(tmp_path: Path) ->
         (TextTrack(2, evil, evil, evil),),
     )
     for argv in (
-        encode.ladder_argv(Path("ffmpeg"), tmp_path / "in", source, plan(source), tmp_path),
+        encode.pictures_argv(Path("ffmpeg"), tmp_path / "in", source, plan(source), tmp_path),
+        encode.sounds_argv(Path("ffmpeg"), tmp_path / "in", source, plan(source), tmp_path, (0.0,)),
         encode.text_argv(Path("ffmpeg"), tmp_path / "in", source, tmp_path),
     ):
         assert not any("passwd" in part for part in argv)

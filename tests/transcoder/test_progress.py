@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcoder.progress import ENCODE_SHARE, Progress
+from transcoder.whole import Slowest
 
 
 @given(st.lists(st.one_of(st.integers(-(10**9), 10**12).map(lambda us: f"out_time_us={us}"), st.text(max_size=40))))
@@ -37,3 +38,20 @@ def test_what_ffmpeg_says_before_the_first_frame_is_ignored() -> None:
     assert not progress.read("out_time_us=N/A")
     assert not progress.read("out_time_us=-21333")
     assert not progress.read("speed=0.5x")
+
+
+def test_of_two_encoders_the_one_that_is_behind_says_how_far_the_work_is() -> None:
+    shown: list[float] = []
+    slowest = Slowest(lambda progress: shown.append(progress.done_s))
+    pictures, sounds = slowest.one(), slowest.one()
+    picture, sound = Progress(60.0, 0.0), Progress(60.0, 0.0)
+    picture.read("out_time_us=1000000")
+    pictures(picture)
+    assert shown == [], "nothing is known of the other yet"
+    sound.read("out_time_us=30000000")
+    sounds(sound)
+    picture.read("out_time_us=40000000")
+    pictures(picture)
+    sound.read("progress=end")
+    sounds(sound)
+    assert shown == [1, 30, 40]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,12 +20,16 @@ from tests.transcoder.sources import FAST, encode_locally, ffmpeg, make, picture
 from transcoder import playlists
 from transcoder.access_units import begins_anew
 from transcoder.assemble import Generation
-from transcoder.boxes import Mp4Error
+from transcoder.boxes import Mp4Error, boxes
 from transcoder.check import check_generation
+from transcoder.encrypt import encrypt_generation
+from transcoder.mp4 import read_fragment, read_track
 from transcoder.package import INIT, package_audio
 from transcoder.publish import publish
+from transcoder.samples import RECORD, Decoded, Tally, check_files, write_record
 from transcoder.unsound import Rule, Unsound
 from transcoder.verify import verify
+from transcoder.verify_samples import check_samples
 
 VIDEO, AUDIO, IFRAMES = "video/180p/playlist.m3u8", "audio/0-en/playlist.m3u8", "video/180p/iframes.m3u8"
 TEXT, MASTER = "subtitles/fr/playlist.m3u8", "master.m3u8"
@@ -215,8 +220,8 @@ def test_damage_is_named_by_its_rule_and_rendition(copy: Path, name: str) -> Non
 
 
 def test_every_rule_has_a_case() -> None:
-    """Four more need more than a damaged file: three are shown below, encryption in test_encrypt.py."""
-    elsewhere = {Rule.ALIGNMENT, Rule.DECODE, Rule.CHECKSUM, Rule.ENCRYPTION}
+    """Five more need more than a damaged file: four are shown below, encryption in test_encrypt.py."""
+    elsewhere = {Rule.ALIGNMENT, Rule.DECODE, Rule.SAMPLES, Rule.CHECKSUM, Rule.ENCRYPTION}
     assert {case.rule for case in CASES.values()} | elsewhere == set(Rule)
 
 
@@ -239,27 +244,160 @@ def test_sound_cut_elsewhere_than_the_picture_is_refused(copy: Path) -> None:
     assert (unsound.value.rule, unsound.value.rendition) == (Rule.ALIGNMENT, "audio/1-de/playlist.m3u8")
 
 
-async def test_what_cannot_be_decoded_is_refused_with_the_rendition(good: Generation, copy: Path) -> None:
-    """The structure is whole, the coded picture is not: only a decoder sees it."""
-    from dataclasses import replace
+# ------------------------------------------------------------------------------------------- what was decoded, and only that
 
-    target = copy / "video/180p/0.m4s"
-    data = bytearray(target.read_bytes())
-    middle = data.find(b"mdat") + (len(data) - data.find(b"mdat")) // 8
-    data[middle : middle + 400] = bytes(range(200, 256)) * 7 + b"\xff" * 8
-    target.write_bytes(data)
+
+def _spoil(segment: Path) -> None:
+    """The structure stays whole, the coded picture does not: only a decoder sees it, or who knows what was decoded."""
+    data = bytearray(segment.read_bytes())
+    at = data.find(b"mdat") + (len(data) - data.find(b"mdat")) // 8
+    data[at : at + 400] = bytes(range(200, 256)) * 7 + b"\xff" * 8
+    segment.write_bytes(data)
+
+
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def _swap(one: Path, other: Path) -> None:
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+def _retime(segment: Path) -> None:
+    """Two samples change their places in time, which no sum shows."""
+    data = bytearray(segment.read_bytes())
+    at = data.find(b"trun") + 4
+    count, width = int.from_bytes(data[at + 4 : at + 8], "big"), 4 * (data[at + 2] & 0xF).bit_count()
+    rows = at + 16
+    first, second = (data[rows + n * width + width - 4 : rows + (n + 1) * width] for n in (1, 2))
+    assert count > 2
+    assert first != second
+    data[rows + 2 * width - 4 : rows + 2 * width], data[rows + 3 * width - 4 : rows + 3 * width] = second, first
+    segment.write_bytes(data)
+
+
+OTHER_SOUND = "audio/1-de/playlist.m3u8"
+SWAPS: dict[str, tuple[str, Damage]] = {
+    "a bit of a picture": (VIDEO, lambda f: _flip(f / "video/180p/1.m4s", -9)),
+    "the last bit of a sound": (AUDIO, lambda f: _flip(f / "audio/0-en/1.m4s", -1)),
+    "two segments in each other's place": (VIDEO, lambda f: _swap(f / "video/180p/0.m4s", f / "video/180p/1.m4s")),
+    "a segment of another rendition": (OTHER_SOUND, lambda f: _copy(f, "audio/0-en/0.m4s", "audio/1-de/0.m4s")),
+    "another sample entry": (VIDEO, lambda f: _flip(f / "video/180p/init.mp4", _in_entry(f / "video/180p/init.mp4"))),
+    "two pictures in each other's place": (VIDEO, lambda f: _retime(f / "video/180p/0.m4s")),
+    "a segment too few": (AUDIO, lambda f: _drop_last(f / AUDIO)),
+    "a segment too many": (VIDEO, text(VIDEO, "#EXT-X-ENDLIST", "#EXTINF:1.000000,\n1.m4s\n#EXT-X-ENDLIST")),
+}  # fmt: skip
+
+
+def _copy(folder: Path, source: str, target: str) -> None:
+    (folder / target).write_bytes((folder / source).read_bytes())
+
+
+def _in_entry(init: Path) -> int:
+    """Within what the decoder is told of the picture's coding."""
+    data = init.read_bytes()
+    at = data.find(b"avcC")
+    assert at > 0
+    return at + int.from_bytes(data[at - 4 : at], "big") - 6
+
+
+@pytest.mark.parametrize("name", sorted(SWAPS))
+def test_what_was_not_decoded_is_refused_wherever_it_lies(good: Generation, copy: Path, name: str) -> None:
+    path, damage = SWAPS[name]
+    damage(copy)
+    with pytest.raises(Unsound) as unsound:
+        check_samples(replace(good, folder=copy))
+    assert (unsound.value.rule, unsound.value.rendition) == (Rule.SAMPLES, path)
+
+
+ENCRYPTED: dict[str, tuple[str, Damage]] = {
+    "a bit of a picture": (VIDEO, lambda f: _flip(f / "video/180p/1.m4s", 640)),
+    "the last bit of a sound, which is padding": (AUDIO, lambda f: _flip(f / "audio/0-en/1.m4s", -1)),
+    "two segments in each other's place": SWAPS["two segments in each other's place"],
+    "a segment of another rendition": SWAPS["a segment of another rendition"],
+    "another vector": (VIDEO, lambda f: _turn(f / VIDEO)),
+    "no vector": (VIDEO, text(VIDEO, ",IV=0x", ",VI=0x")),
+}
+
+
+def _turn(playlist: Path) -> None:
+    playlist.write_text(re.sub(r"IV=0x[0-9a-f]{32}", f"IV=0x{'0' * 32}", playlist.read_text()))
+
+
+@pytest.mark.parametrize("name", sorted(ENCRYPTED))
+def test_what_decrypts_to_something_else_is_refused(good: Generation, copy: Path, name: str) -> None:
+    path, damage = ENCRYPTED[name]
+    key = bytes(range(16))
+    made = encrypt_generation(replace(good, folder=copy), key)
+    check_samples(made, key)
+    damage(copy)
+    with pytest.raises(Unsound) as unsound:
+        check_samples(made, key)
+    assert (unsound.value.rule, unsound.value.rendition) == (Rule.SAMPLES, path)
+
+
+def test_what_nobody_decoded_is_refused(good: Generation) -> None:
+    without = {path: parts for path, parts in good.decoded.items() if path != AUDIO}
+    with pytest.raises(Unsound) as unsound:
+        check_samples(replace(good, decoded=without))
+    assert (unsound.value.rule, unsound.value.rendition) == (Rule.SAMPLES, AUDIO)
+
+
+@pytest.mark.parametrize("name", ["0.m4s", "1.m4s"])
+async def test_a_refusal_names_the_rendition_that_is_not_what_was_decoded(
+    good: Generation, copy: Path, name: str
+) -> None:
+    _spoil(copy / "video/180p" / name)
     with pytest.raises(Refusal) as refused:
         await check_generation(ffmpeg(), replace(good, folder=copy), 5.0)
     assert refused.value.code is errors.VERIFY_FAILED
-    assert "Rule decode of video/180p/" in str(refused.value) or "Rule fragment of video/180p/" in str(refused.value)
+    assert f"Rule samples of {VIDEO}: its samples are not those that were decoded." in str(refused.value)
+
+
+async def test_a_beginning_that_players_cannot_decode_is_refused_with_the_rendition(
+    good: Generation, copy: Path
+) -> None:
+    """As if what was decoded had been nonsense already: the last look goes through playlists and init segment as a player does."""
+    _spoil(copy / "video/180p/0.m4s")
+    made = replace(good, folder=copy)
+    tally = Tally((copy / "video/180p/init.mp4").read_bytes())
+    shift = read_track((copy / "video/180p/init.mp4").read_bytes()).edit_start
+    for segment in ("0.m4s", "1.m4s"):
+        data = (copy / "video/180p" / segment).read_bytes()
+        parts = [box for box in boxes(data) if box.kind in (b"moof", b"mdat")]
+        for moof, mdat in zip(parts[::2], parts[1::2], strict=True):
+            tally.add(read_fragment(data[moof.start : moof.end]), data[mdat.body : mdat.end], shift)
+    forged = Decoded("", tally.samples, tally.hexdigest())
+    with pytest.raises(Refusal) as refused:
+        await check_generation(ffmpeg(), replace(made, decoded={**made.decoded, VIDEO: (forged,)}), 5.0)
+    assert f"Rule decode of {VIDEO}: its decoder complains." in str(refused.value)
+
+
+@pytest.mark.parametrize("where", ["record", "pictures"])
+def test_pieces_that_the_store_gives_back_otherwise_are_noticed(where: str, tmp_path: Path) -> None:
+    (tmp_path / "video-180p.mp4").write_bytes(b"what was decoded")
+    digest = hashlib.sha256(b"what was decoded").hexdigest()
+    write_record(tmp_path, {"video-180p.mp4": Decoded(digest, 1, "")})
+    check_files(tmp_path)
+    damaged = tmp_path / ("video-180p.mp4" if where == "pictures" else RECORD)
+    damaged.write_bytes(b"something else")
+    with pytest.raises(Unsound) as unsound:
+        check_files(tmp_path)
+    assert (unsound.value.rule, unsound.value.rendition) == (Rule.CHECKSUM, damaged.name)
 
 
 class Forgetful(ObjectStore):
     """Gives back one byte more of one object."""
 
-    async def digest(self, key: str) -> tuple[int, str]:
-        size_bytes, found = await super().digest(key)
-        return size_bytes + key.endswith("0.m4s"), found
+    async def put(self, key: str, data: bytes | Path) -> None:
+        await super().put(key, data)
+        if key.endswith("0.m4s") and self.folder is not None:
+            with (self.folder / key).open("ab") as file:
+                file.write(b"x")
 
 
 async def test_a_store_that_gives_back_something_else_publishes_nothing(good: Generation, tmp_path: Path) -> None:

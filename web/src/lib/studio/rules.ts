@@ -20,7 +20,8 @@ const RULES: Record<string, string> = {
   'i-frames': 'The pictures for seeking are where their playlist says.',
   text: 'Subtitles run on the clock of the picture.',
   encryption: 'Nothing of an encrypted title is stored in the clear.',
-  decode: 'Every segment is decoded without a complaint.',
+  decode: 'All that was encoded is decoded without a complaint.',
+  samples: 'What players get is what was decoded, picture for picture.',
   checksum: 'The store holds what was made.',
 };
 

@@ -26,7 +26,7 @@ _ROOM_FACTOR = 1.3
 _ROOM_BYTES = 256 << 20
 # Encoders keep their ceilings over a second or two, not in every one; what goes beyond twice of all has gone wrong.
 _EXCESS_FACTOR = 2
-DEFAULT_CHUNK_S = 60
+DEFAULT_CHUNK_S = 30
 
 
 @dataclass(slots=True)

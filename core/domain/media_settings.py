@@ -40,7 +40,7 @@ def read_worker_settings(variables: Variables) -> WorkerSettings:
         **{each.name: getattr(shared, each.name) for each in fields(shared)},
         ffmpeg=_ffmpeg(variables),
         worker_slots=variables.count("PENSTOCK_TRANSCODE_SLOTS", default=1, most=64),
-        chunk_s=variables.count("PENSTOCK_CHUNK_S", default=60, most=3600, least=0),
+        chunk_s=variables.count("PENSTOCK_CHUNK_S", default=30, most=3600, least=0),
         ladder_top=int(variables.choice("PENSTOCK_LADDER_TOP", ("1080", "1440", "2160"))),
         scratch_bytes=variables.count("PENSTOCK_SCRATCH_GB", default=256, most=1_000_000) << 30,
         spare_bytes=variables.count("PENSTOCK_SCRATCH_SPARE_MB", default=1024, most=1_000_000, least=0) << 20,

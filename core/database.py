@@ -325,7 +325,8 @@ def translate(error: asyncpg.PostgresError) -> Exception:
     match error:
         case asyncpg.UniqueViolationError():
             return Refusal(errors.CONFLICT, details=error.detail, data={"constraint": constraint})
-        case asyncpg.ForeignKeyViolationError():
+        # PostgreSQL 18 says of ON DELETE RESTRICT what the standard says, 23001; until 17 it was 23503.
+        case asyncpg.ForeignKeyViolationError() | asyncpg.RestrictViolationError():
             return Refusal(errors.STILL_REFERENCED, details=error.detail, data={"constraint": constraint})
         case asyncpg.CheckViolationError() if constraint.endswith("__transition"):
             return Refusal(errors.ILLEGAL_MOVE, str(error.message), hint=error.hint)

@@ -61,16 +61,24 @@ DEBIAN: Mapping[str, Tool] = MappingProxyType(
     }
 )
 MOTO_VENV = ROOT / ".moto"
-MOTO_LOCK = ROOT / "requirements-moto.lock"
-NAMES = frozenset({*DEBIAN, "node", "moto"})
+SCHEMATHESIS_VENV = ROOT / ".schemathesis"
+# moto: botocore and our croniter want different versions of python-dateutil. schemathesis: an outsider, with its own hypothesis.
+PYTHON: Mapping[str, tuple[Path, Path]] = MappingProxyType(
+    {
+        "moto": (MOTO_VENV, ROOT / "requirements-moto.lock"),
+        "schemathesis": (SCHEMATHESIS_VENV, ROOT / "requirements-schemathesis.lock"),
+    }
+)
+"""Environments of their own, each with its lock."""
+NAMES = frozenset({*DEBIAN, *PYTHON, "node"})
 
 
 def why_missing(name: str) -> str | None:
     """None when the tool can be used now, else what is not there. Raises KeyError for a name that is no tool."""
     if name == "node":
         return _why_no_node()
-    if name == "moto":
-        return _why_no_moto()
+    if name in PYTHON:
+        return _why_no_environment(*PYTHON[name])
     tool = DEBIAN[name]
     for program in tool.programs:
         if shutil.which(program) is None:
@@ -92,9 +100,10 @@ def provide(names: Iterable[str], console: Console) -> dict[str, str]:
     if "node" in lacking:
         with console.status("Installing the npm packages of the tests"):
             reasons |= _install_node()
-    if "moto" in lacking:
-        with console.status("Installing an S3 for the tests"):
-            reasons |= _install_moto()
+    for name in lacking:
+        if name in PYTHON:
+            with console.status(f"Installing {name} for the tests"):
+                reasons |= _install_environment(name, *PYTHON[name])
     return reasons
 
 
@@ -131,21 +140,20 @@ def _apt(argv: list[str], environment: Mapping[str, str], timeout_s: int) -> str
     return next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "nothing")
 
 
-def _why_no_moto() -> str | None:
-    stamp = MOTO_VENV / ".stamp"
-    if not stamp.exists() or stamp.read_text() != _digest(MOTO_LOCK):
-        return f"the packages of {MOTO_LOCK.name} are not installed in {MOTO_VENV.name}/"
+def _why_no_environment(venv: Path, lock: Path) -> str | None:
+    stamp = venv / ".stamp"
+    if not stamp.exists() or stamp.read_text() != _digest(lock):
+        return f"the packages of {lock.name} are not installed in {venv.name}/"
     return None
 
 
-def _install_moto() -> dict[str, str]:
-    """An environment of its own: botocore and our croniter want different versions of python-dateutil."""
+def _install_environment(name: str, venv: Path, lock: Path) -> dict[str, str]:
     try:
-        shutil.rmtree(MOTO_VENV, ignore_errors=True)
-        make(MOTO_VENV, MOTO_LOCK)
+        shutil.rmtree(venv, ignore_errors=True)
+        make(venv, lock)
     except (ServiceFault, OSError, subprocess.TimeoutExpired) as error:
-        return {"moto": f"moto cannot be installed: {error}"}
-    (MOTO_VENV / ".stamp").write_text(_digest(MOTO_LOCK))
+        return {name: f"{name} cannot be installed: {error}"}
+    (venv / ".stamp").write_text(_digest(lock))
     return {}
 
 

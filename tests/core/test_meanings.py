@@ -54,6 +54,16 @@ async def test_overlapping_prices_and_changed_logs_have_theirs(rows: Rows) -> No
         assert refusal.code is code
 
 
+async def test_what_others_depend_on_is_still_referenced(rows: Rows) -> None:
+    """ON DELETE RESTRICT has a number of its own since PostgreSQL 18."""
+    subscription = await rows.make("subscriptions")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as caught:
+        await rows.connection.execute("DELETE FROM plans WHERE id = $1", subscription["plan_id"])
+    refusal = translate(caught.value)
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is errors.STILL_REFERENCED
+
+
 def test_every_constraint_with_a_meaning_is_in_the_schema() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "db" / "schema").glob("*.sql"))
     assert [name for name in (*CONSTRAINT_MEANINGS, *RULE_MEANINGS) if not known(name, text)] == []

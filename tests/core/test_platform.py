@@ -15,7 +15,7 @@ import pytest
 from core.database import Database, Row
 from core.domain.commands import Commands
 from core.domain.house import House
-from core.domain.platform import integrations
+from core.domain.platform import experiments, integrations
 from core.domain.registry import CONTEXTS
 from core.domain.sealing import Sealer
 from core.errors import Refusal
@@ -400,3 +400,8 @@ async def test_a_notification_that_is_read_says_since_when_and_only_its_reader_m
     assert row["read_at"] is not None
     (again,) = await office.ask(mark, viewer=MARA)
     assert again["read_at"] >= row["read_at"]
+
+
+def test_a_number_of_any_length_is_taken() -> None:
+    """orjson, which reads and writes elsewhere, ends at 64 bits."""
+    assert experiments.check_data({"n": 10**30}) is None

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-import orjson
 
 from core.database import Tx
 from core.domain.commands import acting_as_service, answer
@@ -44,7 +43,7 @@ def check_when(at: datetime, now: datetime) -> Refusal | None:
 
 def check_data(path: str, data: object) -> Refusal | None:
     """A note to an event, not a document."""
-    if len(orjson.dumps(data)) > MAX_DATA_BYTES:
+    if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
         return bad_field(path, f"must not be longer than {MAX_DATA_BYTES} bytes")
     return None
 
@@ -122,11 +121,11 @@ async def do_record_event(tx: Tx, _: Viewer, asked: RecordAttributionEvent, now:
     campaign_id = await tx.value(SQL["campaign_find"], asked.campaign_id, asked.promo_code, asked.vanity_url)
     if campaign_id is None:
         raise Refusal(NOT_FOUND)
-    data = orjson.dumps(asked.attribution_data).decode()
+    data = msgspec.json.encode(asked.attribution_data).decode()
     what = (asked.episode_id, asked.listener_id, asked.attribution_type, data, at)
     async with acting_as_service(tx):
         await tx.run(SQL["day_make"], at)
         event_id = await tx.value(SQL["event_insert"], campaign_id, *what)
         if asked.metadata is not None:
-            await tx.run(SQL["metadata_insert"], event_id, at, orjson.dumps(asked.metadata).decode())
+            await tx.run(SQL["metadata_insert"], event_id, at, msgspec.json.encode(asked.metadata).decode())
     return AttributionEventRecorded(event_id, campaign_id, at)

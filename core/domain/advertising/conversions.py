@@ -120,7 +120,7 @@ async def do_save_model(tx: Tx, _: Viewer, asked: SaveAttributionModel, now: dat
     """Raises Refusal about the configuration."""
     if refusal := check_configuration(asked.model_type, asked.configuration):
         raise refusal
-    configuration = orjson.dumps(asked.configuration).decode()
+    configuration = msgspec.json.encode(asked.configuration).decode()
     model_id = await tx.value(SQL["model_save"], asked.name, asked.model_type, configuration, asked.enabled)
     return ModelSaved(model_id, asked.name, asked.model_type, asked.configuration, asked.enabled)
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-import orjson
 
 from core.database import Tx
 from core.domain.context import EVERY_VERB, PEOPLE, Asked, Command, Handler, Table
@@ -47,7 +46,7 @@ STATES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType(
 
 def check_data(data: Mapping[str, object]) -> Refusal | None:
     """An event carries a note, not a document."""
-    if len(orjson.dumps(data)) > MAX_DATA_BYTES:
+    if len(msgspec.json.encode(data)) > MAX_DATA_BYTES:
         return bad_field("event_data", f"must not be longer than {MAX_DATA_BYTES} bytes")
     return None
 
@@ -127,7 +126,7 @@ async def do_record_event(tx: Tx, _: Viewer, asked: RecordExperimentEvent, now: 
     """Raises Refusal NOT_FOUND for whoever has no variant, or about the data."""
     if refusal := check_data(asked.event_data):
         raise refusal
-    data = orjson.dumps(asked.event_data).decode()
+    data = msgspec.json.encode(asked.event_data).decode()
     event_id = await tx.value(SQL["event_note"], asked.experiment_id, asked.event_type, data)
     if event_id is None:
         raise Refusal(NOT_FOUND, "You have no variant of such an experiment.")

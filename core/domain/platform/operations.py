@@ -41,7 +41,7 @@ TABLES = (
 
 def check_value(value: object) -> Refusal | None:
     """A value is a setting, not a store of data."""
-    if len(orjson.dumps(value)) > MAX_VALUE_BYTES:
+    if len(msgspec.json.encode(value)) > MAX_VALUE_BYTES:
         return bad_field("value", f"must not be longer than {MAX_VALUE_BYTES} bytes")
     return None
 
@@ -125,7 +125,7 @@ async def do_set_config(tx: Tx, _: Viewer, asked: SetSystemConfig, now: datetime
     """Raises Refusal FORBIDDEN for staff who are not the operator, or about the value."""
     if refusal := check_value(asked.value):
         raise refusal
-    row = await tx.one(SQL["config_set"], asked.key, orjson.dumps(asked.value).decode(), asked.description)
+    row = await tx.one(SQL["config_set"], asked.key, msgspec.json.encode(asked.value).decode(), asked.description)
     if row is None:
         raise Refusal(FORBIDDEN, "The configuration is the operator's.")
     return _entry(row)

@@ -54,6 +54,8 @@ class Arriving:
             async with asyncio.timeout(None) as patience:
                 if not request.content.is_eof():
                     self._bodies[patience] = request.content
+                # aiohttp has one limit for a whole application; a body that does not say how long it is ends at its path's.
+                request._client_max_size = largest_bytes(request.path)  # noqa: SLF001
                 await request.read()
         except TimeoutError:
             # Jitter: those sent away together must not come back together.

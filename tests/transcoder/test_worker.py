@@ -84,7 +84,7 @@ async def task_of(database: Database, job_id: UUID) -> UUID:
     return found
 
 
-async def until(database: Database, job_id: UUID, *wanted: str, within_s: float = 120) -> dict[str, object]:
+async def until(database: Database, job_id: UUID, *wanted: str, within_s: float = 300) -> dict[str, object]:
     """Waits until the job's state or stage is one of `wanted`."""
 
     async def there() -> dict[str, object]:

@@ -137,7 +137,8 @@ class TestDatabase:
     admin_url: str
 
 
-async def _run(url: str, sql: str) -> None:
+async def run_sql(url: str, sql: str) -> None:
+    """One statement on a connection of its own."""
     connection = await dedicated(url)
     try:
         await connection.execute(sql)
@@ -176,9 +177,9 @@ def shared_database(servers: Servers) -> Iterator[TestDatabase]:
     """A migrated database that the tests of a process share: nothing in it may be committed."""
     name = f"s_{uuid4().hex[:16]}"
     make, made = _cloned(servers, name)
-    asyncio.run(_run(servers.admin_url, make))
+    asyncio.run(run_sql(servers.admin_url, make))
     yield made
-    asyncio.run(_run(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(run_sql(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from edge.api.access import AccessKeys
 from edge.cli.seed import seed
 from edge.local.valkey import EmbeddedValkey
 from edge.settings import read_settings
-from tests.conftest import Servers
+from tests.conftest import Servers, run_sql
 from tests.running import environment
 from tests.waiting import until_now
 
@@ -86,7 +86,9 @@ def running_seeded(servers: Servers, valkey: EmbeddedValkey) -> Iterator[SeededE
     process: subprocess.Popen[bytes] | None = None
     try:
         asyncio.run(
-            _run(servers.admin_url, f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy")
+            run_sql(
+                servers.admin_url, f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy"
+            )
         )
         asyncio.run(seed(read_settings(settings), users=PEOPLE, number=1, password=PASSWORD))
         ids = asyncio.run(_ids(servers.database(servers.admin_url, name)))
@@ -116,16 +118,8 @@ def running_seeded(servers: Servers, valkey: EmbeddedValkey) -> Iterator[SeededE
         if process is not None and process.poll() is None:
             process.kill()
             process.wait()
-        asyncio.run(_run(servers.admin_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        asyncio.run(run_sql(servers.admin_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _run(url: str, sql: str) -> None:
-    connection = await dedicated(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 async def _ids(url: str) -> dict[str, list[str]]:

@@ -178,7 +178,7 @@ class Database:
             return bool(await connection.fetchval("SELECT true"))
         except asyncpg.TooManyConnectionsError:
             return True  # it is there, and busy
-        except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             return False
         finally:
             if connection is not None:
@@ -287,7 +287,7 @@ class _Lent:
         match error:
             case asyncpg.PostgresError():
                 return translate(error)
-            case asyncpg.InterfaceError() | ConnectionError() | TimeoutError():
+            case asyncpg.InterfaceError() | asyncpg.InternalClientError() | ConnectionError() | TimeoutError():
                 return DatabaseDown(str(error) or "no answer in time")
             case AttributeError() if self._connection.is_closed():
                 return DatabaseDown("cut off")  # see _ask

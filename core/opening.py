@@ -15,8 +15,8 @@ import asyncpg
 from core.connections import Connection, Row
 
 CONNECT_TIMEOUT_S = 5
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-"""All that asyncpg raises; a timeout is an OSError."""
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""All that asyncpg raises; a timeout is an OSError, and a server's last words between two statements are an InternalClientError."""
 LIMITS_MS = {"statement_timeout": 5_000, "lock_timeout": 2_000, "idle_in_transaction_session_timeout": 10_000}
 _WATCHES = {"client_connection_check_interval": "1000", "tcp_user_timeout": "5000"}
 # Of prepared statements: another client's has the name, or ours was made on another of the pooler's connections.

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from core import errors
-from core.domain.media_texts import TextKind
+from core.domain.media_subtitles import TextKind
 from core.errors import Code
 from transcoder import jumps, source
 from transcoder.channels import DOWNMIXED, LayoutWatch

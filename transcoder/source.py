@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import msgspec
 
-from core.domain.media_texts import TextKind
+from core.domain.media_subtitles import TextKind
 from transcoder.codecs import VideoRange
 
 MAX_SIDE_PX = 8192

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 import structlog
 
-from core.domain.media_subtitles import Cue, parse_subtitles, read_text
-from core.domain.media_texts import GivenText, TextKind
+from core.domain.media_subtitles import Cue, TextKind, parse_subtitles, read_text
+from core.domain.media_texts import GivenText
 from core.objects import ObjectMissing, ObjectStore
 from transcoder.encode import text_file
 from transcoder.languages import language_name, language_tag

@@ -8,7 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
+TextKind = Literal["subtitles", "captions", "forced"]
+"""Speech in words; speech and sounds, for those who do not hear them; only what everybody needs, such as signs."""
+KINDS: tuple[TextKind, ...] = ("subtitles", "captions", "forced")
 MAX_BYTES = 4 << 20
 MAX_CUES = 50_000
 

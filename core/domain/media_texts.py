@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from core import errors
 from core.database import Tx
-from core.domain.media_subtitles import MAX_BYTES, MAX_CUES, parse_subtitles, read_text
+from core.domain.media_subtitles import KINDS, MAX_BYTES, MAX_CUES, TextKind, parse_subtitles, read_text
 from core.errors import Refusal, bad_field
 from core.queries import load
 
 SQL = load("core.domain", "media_texts.sql")
 
-TextKind = Literal["subtitles", "captions", "forced"]
-"""Speech in words; speech and sounds, for those who do not hear them; only what everybody needs, such as signs."""
-KINDS: tuple[TextKind, ...] = ("subtitles", "captions", "forced")
 MAX_TRACKS = 64
 _MAX_LABEL = 100
 

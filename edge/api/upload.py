@@ -19,7 +19,8 @@ from aiohttp import web
 from core.database import Database
 from core.domain import media, media_texts
 from core.domain.media_encoding import Encoding, read_codecs
-from core.domain.media_texts import NewText, TextKind
+from core.domain.media_subtitles import TextKind
+from core.domain.media_texts import NewText
 from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
 from core.ids import uuid7
 from core.objects import ObjectStore

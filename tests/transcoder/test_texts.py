@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from core.database import Database
 from core.domain import media
 from core.domain.media import NewFile
-from core.domain.media_subtitles import Cue
-from core.domain.media_texts import NewText, TextKind
+from core.domain.media_subtitles import Cue, TextKind
+from core.domain.media_texts import NewText
 from core.ids import DEFAULT_TENANT, uuid7
 from core.objects import ObjectStore
 from core.viewer import service

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -36,6 +37,7 @@ opening.CONNECT_TIMEOUT_S = 60
 pytest_plugins = ("tests.needs", "tests.demo", "tests.installations")
 
 SERVERS = "PENSTOCK_TEST_SERVERS"
+SHOP_SQL = Path(__file__).parent / "edge" / "rest_shop.sql"
 ROOM_BYTES = 4 << 30
 YOUNG_S = 600
 # A developer's settings must not reach a test; what is meant for the tests themselves stays.
@@ -98,8 +100,14 @@ def pytest_configure(config: pytest.Config) -> None:
         folder / "run",
         folder / "postgres.log",
         SecretFile(folder / "secrets.json", lambda _: new_password()),
-        # A log of two pieces: it is copied with every data folder.
-        options=("fsync=off", "max_connections=400", "min_wal_size=32MB"),
+        options=(
+            "fsync=off",
+            # A clone makes a checkpoint, after which each page would be written, compressed, to the log as a whole.
+            "full_page_writes=off",
+            "max_connections=400",
+            # A log of two pieces: it is copied with every data folder.
+            "min_wal_size=32MB",
+        ),
     )
     server.start()
     _running.append(server)
@@ -137,49 +145,73 @@ class TestDatabase:
     admin_url: str
 
 
-async def run_sql(url: str, sql: str) -> None:
-    """One statement on a connection of its own."""
+async def run_sql(url: str, *texts: str) -> None:
+    """Statements on a connection of their own."""
     connection = await dedicated(url)
     try:
-        await connection.execute(sql)
+        for text in texts:
+            await connection.execute(text)
     finally:
         await connection.close()
 
 
-def _cloned(servers: Servers, name: str) -> tuple[str, TestDatabase]:
-    """What makes a database of this name, and where it then is."""
-    return (
-        f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy",
-        TestDatabase(
-            servers.database(servers.app_url, name),
-            servers.database(servers.owner_url, name),
-            servers.database(servers.admin_url, name),
-        ),
+def _named(servers: Servers, prefix: str) -> tuple[str, TestDatabase]:
+    """A name that nobody has, and where a database of this name is."""
+    name = f"{prefix}_{uuid4().hex[:16]}"
+    return name, TestDatabase(
+        servers.database(servers.app_url, name),
+        servers.database(servers.owner_url, name),
+        servers.database(servers.admin_url, name),
     )
 
 
-@pytest.fixture
-async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
-    """A fresh clone of the migrated template, dropped afterwards."""
-    name = f"t_{uuid4().hex[:16]}"
-    make, made = _cloned(servers, name)
+def _making(name: str, template: str) -> str:
+    return f"CREATE DATABASE {name} TEMPLATE {template} OWNER penstock_owner STRATEGY file_copy"
+
+
+@asynccontextmanager
+async def clone(servers: Servers, template: str = "penstock") -> AsyncIterator[TestDatabase]:
+    """A database with all that `template` holds, dropped afterwards. Nobody may be connected to the template."""
+    name, made = _named(servers, "t")
     admin = await dedicated(servers.admin_url)
     try:
-        await admin.execute(make)
+        await admin.execute(_making(name, template))
         yield made
     finally:
         await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await admin.close()
 
 
+@contextmanager
+def kept(servers: Servers, prefix: str, *texts: str) -> Iterator[tuple[str, TestDatabase]]:
+    """A migrated database, with what `texts` make in it, for the fixtures that last as long as the process: its name, and where it is."""
+    name, made = _named(servers, prefix)
+    asyncio.run(run_sql(servers.admin_url, _making(name, "penstock")))
+    if texts:
+        asyncio.run(run_sql(made.admin_url, *texts))
+    yield name, made
+    asyncio.run(run_sql(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+async def database_urls(servers: Servers) -> AsyncIterator[TestDatabase]:
+    """A fresh clone of the migrated template, dropped afterwards."""
+    async with clone(servers) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def shared_database(servers: Servers) -> Iterator[TestDatabase]:
     """A migrated database that the tests of a process share: nothing in it may be committed."""
-    name = f"s_{uuid4().hex[:16]}"
-    make, made = _cloned(servers, name)
-    asyncio.run(run_sql(servers.admin_url, make))
-    yield made
-    asyncio.run(run_sql(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    with kept(servers, "s") as (_, made):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shop_template(servers: Servers) -> Iterator[str]:
+    """The name of a database with the shop in it, to be cloned: filling one costs four times as much as a clone."""
+    with kept(servers, "shop", SHOP_SQL.read_text()) as (name, _):
+        yield name
 
 
 @pytest.fixture

@@ -6,16 +6,19 @@ attempt, so a message here only says "look at this task"; core/domain/media_task
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pgqueuer import PgQueuer
-from pgqueuer.db import AsyncpgDriver
-from pgqueuer.models import Job
-from pgqueuer.queries import Queries
-
 from core.database import Connection, Row, Tx, dedicated
+
+if TYPE_CHECKING:
+    from pgqueuer import PgQueuer
+    from pgqueuer.models import Job
+    from pgqueuer.queries import Queries
 
 ENTRYPOINT = "transcode_task"
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
@@ -28,7 +31,17 @@ async def enqueue_tasks(tx: Tx, tenant_id: UUID, tasks: Sequence[tuple[UUID, int
     """
     payloads = [f"{tenant_id}/{task_id}".encode() for task_id, _ in tasks]
     entrypoints = [ENTRYPOINT] * len(tasks)
-    await Queries(AsyncpgDriver(tx.connection)).enqueue(entrypoints, payloads, [priority for _, priority in tasks])
+    # The first time it is an import of a quarter of a second, which holds nobody up from a thread.
+    await asyncio.to_thread(import_module, "pgqueuer.queries")
+    await _queries(tx.connection).enqueue(entrypoints, payloads, [priority for _, priority in tasks])
+
+
+def _queries(connection: Connection[Row]) -> Queries:
+    # Only now: with what PgQueuer brings along its import is a fifth of a web process's start, and few of these ever queue.
+    from pgqueuer.db import AsyncpgDriver
+    from pgqueuer.queries import Queries
+
+    return Queries(AsyncpgDriver(connection))
 
 
 def read_message(payload: bytes) -> tuple[UUID, UUID] | None:
@@ -42,7 +55,7 @@ def read_message(payload: bytes) -> tuple[UUID, UUID] | None:
 
 async def install(connection: Connection[Row]) -> None:
     """Creates or upgrades PgQueuer's tables; `connection` must own the schema."""
-    queries = Queries(AsyncpgDriver(connection))
+    queries = _queries(connection)
     if await queries.schema_is_installed():
         await queries.upgrade()
     else:
@@ -60,6 +73,9 @@ class Consumer:
 
     async def run(self) -> None:
         """Until `stop`; a message whose worker died is taken again after HEARTBEAT_TIMEOUT."""
+        from pgqueuer import PgQueuer
+        from pgqueuer.db import AsyncpgDriver
+
         connection = await dedicated(self._url)
         try:
             queue = self._queue = PgQueuer(AsyncpgDriver(connection))

@@ -1,20 +1,25 @@
 -- name: table_many many
 -- The named tables that exist, with what the schema says about them.
-SELECT c.relname::text AS name, obj_description(c.oid, 'pg_class') AS comment,
+-- Comments are joined: obj_description and col_description are a query of their own for every row.
+SELECT c.relname::text AS name, s.description AS comment,
        EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = c.relname || '_announce_read') AS is_announced
 FROM pg_class c
+LEFT JOIN pg_description s ON s.objoid = c.oid AND s.classoid = 'pg_class'::regclass AND s.objsubid = 0
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relname::text = ANY ($1::text[]);
 
 -- name: column_many many
 -- Their columns in order; a type is named without its modifier, for a cast to numeric(19, 4) would round a filter's value.
+-- Defaults are read for table 0, as no default names a column: for its own, each of the tables would be opened.
 SELECT c.relname::text AS table_name, a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
-       t.typcategory::text AS category, NOT a.attnotnull AS nullable, col_description(c.oid, a.attnum) AS comment,
-       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default_sql,
-       (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS labels
+       t.typcategory::text AS category, NOT a.attnotnull AS nullable, s.description AS comment,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END AS default_sql,
+       CASE WHEN t.typtype = 'e'
+            THEN (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END AS labels
 FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+LEFT JOIN pg_description s ON s.objoid = c.oid AND s.classoid = 'pg_class'::regclass AND s.objsubid = a.attnum
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname::text = ANY ($1::text[])
 ORDER BY c.relname, a.attnum;
 

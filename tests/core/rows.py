@@ -80,6 +80,10 @@ WANTED: dict[str, Callable[[], Values]] = {
 }
 
 
+_known: dict[object, tuple[dict[str, list[Row]], dict[str, list[Row]]]] = {}
+"""Columns and foreign keys, by the server's version: all databases of one server here are clones of one template."""
+
+
 class Rows:
     """Makes rows in one tenant; `user_id` is whose they are where nobody else is named."""
 
@@ -94,10 +98,16 @@ class Rows:
     async def tables(self) -> list[str]:
         """Every table, partitions apart."""
         if not self._columns:
-            for row in await self.connection.fetch(_COLUMNS):
-                self._columns.setdefault(row["table_name"], []).append(row)
-            for row in await self.connection.fetch(_FOREIGN_KEYS):
-                self._keys.setdefault(row["table_name"], []).append(row)
+            version = self.connection.get_server_version()
+            if version not in _known:
+                columns: dict[str, list[Row]] = {}
+                keys: dict[str, list[Row]] = {}
+                for row in await self.connection.fetch(_COLUMNS):
+                    columns.setdefault(row["table_name"], []).append(row)
+                for row in await self.connection.fetch(_FOREIGN_KEYS):
+                    keys.setdefault(row["table_name"], []).append(row)
+                _known[version] = columns, keys
+            self._columns, self._keys = _known[version]
         return list(self._columns)
 
     async def make(self, table: str, **values: Any) -> Row:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 import pytest
@@ -17,7 +15,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
-from core.database import Database, DatabaseDown, dedicated
+from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.context import EVERY_VERB, Context, Table
 from core.domain.registry import CONTEXTS
@@ -27,14 +25,13 @@ from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer
 from edge.api.rest import REST, RestFace, routes
 from edge.api.rpc import RpcFace
-from tests.conftest import Servers, TestDatabase
+from tests.conftest import SHOP_SQL, Servers, TestDatabase, clone, kept
 from tests.patience import be_patient
 
 OTHER_TENANT = UUID("00000000-0000-7000-8000-00000000b000")
 MARA = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000301"), "authenticated")
 STAFF = Viewer(DEFAULT_TENANT, UUID("00000000-0000-7000-8000-000000000302"), "staff")
 ELSEWHERE = Viewer(OTHER_TENANT, None, "anon")
-SHOP_SQL = Path(__file__).with_name("rest_shop.sql").read_text()
 _OPEN = frozenset({"id", "data", "plain", "tags", "span", "amount", 'odd name"x'})
 SPECIMENS = Table("specimens", EVERY_VERB, hidden=frozenset({"secret"}), insertable=_OPEN, updatable=_OPEN)
 WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (SPECIMENS,), {}))
@@ -91,24 +88,8 @@ class Shop:
 @pytest.fixture(scope="session")
 def shop_database(servers: Servers) -> Iterator[TestDatabase]:
     """One shop for all tests of a process that only read: cloning a database costs more than most of them."""
-    name = f"shop_{uuid4().hex[:12]}"
-    urls = TestDatabase(
-        servers.database(servers.app_url, name),
-        servers.database(servers.owner_url, name),
-        servers.database(servers.admin_url, name),
-    )
-    asyncio.run(
-        _run(servers.admin_url, f"CREATE DATABASE {name} TEMPLATE penstock OWNER penstock_owner STRATEGY file_copy")
-    )
-    asyncio.run(_run(urls.admin_url, SHOP_SQL))
-    yield urls
-    asyncio.run(_run(servers.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _run(url: str, sql: str) -> None:
-    connection = await dedicated(url)
-    await connection.execute(sql)
-    await connection.close()
+    with kept(servers, "shop", SHOP_SQL.read_text()) as (_, made):
+        yield made
 
 
 @pytest.fixture
@@ -119,10 +100,9 @@ async def shop(shop_database: TestDatabase) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def own_shop(database_urls: TestDatabase) -> AsyncIterator[Shop]:
+async def own_shop(servers: Servers, shop_template: str) -> AsyncIterator[Shop]:
     """A shop of the test's own, to change."""
-    await _run(database_urls.admin_url, SHOP_SQL)
-    async with opened(database_urls) as one:
+    async with clone(servers, shop_template) as made, opened(made) as one:
         yield one
 
 

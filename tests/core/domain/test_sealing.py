@@ -49,6 +49,28 @@ def test_a_single_changed_byte_is_found_out(place: int, change: int) -> None:
             sealer.open(altered, bound_to="row")
 
 
+def test_another_text_that_decodes_to_the_same_bytes_is_found_out() -> None:
+    """The other alphabet's letters, letters of none, bits past the end: base64 decoders look over them."""
+    sealer = Sealer(KeyRing((NEW,)))
+    sealed = next(
+        text for text in iter(lambda: sealer.seal("of 37 all", bound_to="row"), "") if {"-", "_"} <= set(text)
+    )
+    assert sealer.open(sealed, bound_to="row") == "of 37 all"
+    last = sealed[-3:]
+    assert last[0] in "AQgw"
+    assert last[1:] == "=="
+    beside = f"{sealed[:-3]}{chr(ord(last[0]) + 1)}=="
+    for altered in (
+        sealed.replace("-", "+"),
+        sealed.replace("_", "/"),
+        f"{sealed[:9]}*{sealed[9:]}",
+        f"{sealed}\n",
+        beside,
+    ):
+        with pytest.raises(Unsealable):
+            sealer.open(altered, bound_to="row")
+
+
 @pytest.mark.parametrize("sealed", ["", "new", "new.", "new.!!!", "new.AAAA", ".", "\u00e4.AAAA", "other.AAAA"])
 def test_what_was_never_sealed_is_refused(sealed: str) -> None:
     with pytest.raises(Unsealable):

@@ -135,7 +135,7 @@ class Penstock:
             code = self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(60)
             raise AssertionError(f"did not end within {STOP_S} s:\n{self.stderr[-3000:]}") from None
         _, alive = psutil.wait_procs(family, timeout=60)
         left = [" ".join(process.cmdline())[:120] for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.demo import Demo
 
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 PATIENCE = 20
 
 

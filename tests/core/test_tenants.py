@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from core.database import Connection, Row, dedicated
-from tests.conftest import TestDatabase
+from tests.conftest import Servers, TestDatabase, kept
 from tests.core.rows import Rows
 
 GLOBAL = {
@@ -46,31 +47,63 @@ UNDER_PARENT = {"storage", "generations", "generation_keys", "renditions", "text
 ROLES = ("anon", "authenticated", "staff", "service_role")
 
 
-@dataclass
-class Neighbours:
+@dataclass(frozen=True)
+class Street:
     """Two tenants, a person who is in both, and a row of every table in the second one."""
 
     here: UUID
     there: UUID
     person: UUID
     rows: dict[str, Row]
+    app_url: str
+
+
+@dataclass
+class Neighbours:
+    """The street, and a connection of the app's role."""
+
+    street: Street
     app: Connection[Row]
+
+    @property
+    def there(self) -> UUID:
+        """The tenant next door."""
+        return self.street.there
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Its rows, by table."""
+        return self.street.rows
 
     async def become(self, role: str) -> None:
         """The app's connection acts here, in this role."""
         await self.app.execute(
             "SELECT set_config('app.tenant_id', $1, true), set_config('app.user_id', $2, true), set_config('app.role', $3, true)",
-            str(self.here),
-            "" if role in ("anon", "service_role") else str(self.person),
+            str(self.street.here),
+            "" if role in ("anon", "service_role") else str(self.street.person),
             role,
         )
 
 
+@pytest.fixture(scope="module")
+def street(servers: Servers) -> Iterator[Street]:
+    """Every table holds a row of the tenant next door that belongs to the very person who looks. Nothing in it may be committed."""
+    with kept(servers, "street") as (_, urls):
+        yield asyncio.run(_built(urls))
+
+
 @pytest.fixture
-async def neighbours(database_urls: TestDatabase) -> AsyncIterator[Neighbours]:
-    """Every table holds a row of the tenant next door that belongs to the very person who looks."""
-    admin = await dedicated(database_urls.admin_url)
-    app = await dedicated(database_urls.app_url)
+async def neighbours(street: Street) -> AsyncIterator[Neighbours]:
+    """Who lives there, as a test finds them."""
+    app = await dedicated(street.app_url)
+    try:
+        yield Neighbours(street, app)
+    finally:
+        await app.close()
+
+
+async def _built(urls: TestDatabase) -> Street:
+    admin = await dedicated(urls.admin_url)
     try:
         here = await admin.fetchval("INSERT INTO tenants (slug) VALUES ('here') RETURNING id")
         there = await admin.fetchval("INSERT INTO tenants (slug) VALUES ('there') RETURNING id")
@@ -80,9 +113,8 @@ async def neighbours(database_urls: TestDatabase) -> AsyncIterator[Neighbours]:
         for table in await factory.tables():
             if table not in GLOBAL and table != "tenants" and not table.startswith(("pgqueuer", "schema_migrations")):
                 rows[table] = await _row(admin, factory, table)
-        yield Neighbours(here, there, person, rows, app)
+        return Street(here, there, person, rows, urls.app_url)
     finally:
-        await app.close()
         await admin.close()
 
 
@@ -204,12 +236,13 @@ async def test_the_courier_passes_the_wall_at_three_queues_alone(neighbours: Nei
 
 @pytest.mark.rule("podcast-013")
 @pytest.mark.rule("podcast-014")
-async def test_the_state_of_replicas_is_open(neighbours: Neighbours, database_urls: TestDatabase) -> None:
-    admin = await dedicated(database_urls.admin_url)
+async def test_the_state_of_replicas_is_open(database_urls: TestDatabase) -> None:
+    admin, app = await dedicated(database_urls.admin_url), await dedicated(database_urls.app_url)
     try:
-        factory = Rows(admin, neighbours.here)
+        factory = Rows(admin, await admin.fetchval("INSERT INTO tenants (slug) VALUES ('here') RETURNING id"))
         for table in ("replication_status", "failover_events"):
             await factory.make(table)
-            assert await neighbours.app.fetchval(f"SELECT count(*) FROM {table}") == 1
+            assert await app.fetchval(f"SELECT count(*) FROM {table}") == 1
     finally:
         await admin.close()
+        await app.close()

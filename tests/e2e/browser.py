@@ -24,7 +24,7 @@ ARGUMENTS = (
     "--no-first-run",
     "--disable-quic",
 )
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 BUSY = re.compile(r"\b503\b")
 """What a machine that stands still is honestly answered with. A page asks again; one that does not fails what its test waits for."""
 
@@ -78,7 +78,7 @@ class Visitor:
         """Where the picture is."""
         return float(await self.video("video ? video.currentTime : -1"))
 
-    async def plays_on(self, by_s: float = 1.0, timeout_s: float = 30) -> float:
+    async def plays_on(self, by_s: float = 1.0, timeout_s: float = 60) -> float:
         """Waits until the position has grown by `by_s` without a jump; the position."""
         seen = [await self.position_s()]
 

@@ -173,7 +173,7 @@ async def test_choosing_a_quality_changes_the_picture(somebody: Visitor, demo: D
         async def changed(wanted: int = height) -> bool:
             return bool(await somebody.video("video.videoHeight") == wanted)
 
-        await until(changed, 20, f"{height} lines")
+        await until(changed, 60, f"{height} lines")
     await somebody.plays_on(1)
 
 
@@ -224,7 +224,7 @@ async def test_subtitles_can_be_chosen(somebody: Visitor, demo: Demo) -> None:
             )
         )
 
-    assert "Gleiter" in await until(shown, 20, "a subtitle")
+    assert "Gleiter" in await until(shown, 60, "a subtitle")
 
 
 async def test_the_player_works_without_a_mouse(somebody: Visitor, demo: Demo) -> None:
@@ -240,12 +240,12 @@ async def test_the_player_works_without_a_mouse(somebody: Visitor, demo: Demo) -
     await somebody.watch(TEST_CARD)
     await somebody.plays_on(1)
     await page.keyboard.press("k")
-    await until(lambda: somebody.video("video.paused"), 5)
+    await until(lambda: somebody.video("video.paused"), 60)
     await page.keyboard.press("5")
-    await until(lambda: somebody.video("Math.abs(video.currentTime - 30) < 0.5"), 10, "the middle")
+    await until(lambda: somebody.video("Math.abs(video.currentTime - 30) < 0.5"), 60, "the middle")
     before = await somebody.position_s()
     await page.keyboard.press("l")
-    await until(lambda: somebody.video(f"Math.abs(video.currentTime - {before + 10}) < 0.5"), 10, "ten seconds on")
+    await until(lambda: somebody.video(f"Math.abs(video.currentTime - {before + 10}) < 0.5"), 60, "ten seconds on")
     await page.keyboard.press("m")
     assert await somebody.video("video.muted") is True
     await page.keyboard.press(" ")
@@ -267,7 +267,7 @@ async def test_one_goes_on_at_another_device_where_one_stopped(browser: Browser,
             status, said = await otto.call("GET", f"/progress/{demo.id_of(SEAHORSE)}")
             return float(said["position_s"]) if status == 200 and said["position_s"] > 15 else 0.0
 
-        assert await until(kept, 30, "the last beat") == pytest.approx(stopped_s, abs=5)
+        assert await until(kept, 60, "the last beat") == pytest.approx(stopped_s, abs=5)
         _, rows = await otto.call("GET", "/me/continue-watching?limit=5")
         assert rows[0]["content_id"] == demo.id_of(SEAHORSE)
     async with visitor(browser, demo) as second:
@@ -281,7 +281,7 @@ async def test_one_goes_on_at_another_device_where_one_stopped(browser: Browser,
             first_s.append(at)
             return at > 1
 
-        await until(begun, 20, "playing again")
+        await until(begun, 60, "playing again")
         assert first_s[-1] == pytest.approx(stopped_s, abs=5)
         await second.plays_on(0.5)
 
@@ -291,14 +291,14 @@ async def test_a_film_to_its_end_is_finished(somebody: Visitor, demo: Demo) -> N
     await somebody.watch(DAWN)
     await somebody.plays_on(0.5)
     await somebody.video("video.currentTime = 17.5")
-    await until(lambda: somebody.video("video.ended"), 20, "the end")
+    await until(lambda: somebody.video("video.ended"), 60, "the end")
     async with signed_in(demo, VERA) as vera:
 
         async def finished() -> bool:
             status, said = await vera.call("GET", f"/progress/{demo.id_of(DAWN)}")
             return status == 200 and bool(said["is_completed"])
 
-        await until(finished, 30, "the title to be finished")
+        await until(finished, 60, "the title to be finished")
         _, rows = await vera.call("GET", "/me/continue-watching?limit=50")
         assert demo.id_of(DAWN) not in [row["content_id"] for row in rows]
 

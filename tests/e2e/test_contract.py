@@ -102,7 +102,7 @@ async def test_a_second_start_is_quick_and_keeps_everything(demo: Demo) -> None:
             status, said = await vera.call("GET", f"/progress/{demo.id_of(SEAHORSE)}")
             return status == 200 and bool(said["position_s"] == 12.75)
 
-        await until(kept, 30, "the position from before")
+        await until(kept, 60, "the position from before")
         assert (await vera.get(grant["manifest_url"])).status == 200, "a grant outlives a restart"
 
 

@@ -446,7 +446,7 @@ async def test_the_database_announces_what_the_gate_must_know(database: Database
     async def change(sql: str, *args: object) -> dict[str, Any]:
         async with database.transaction(service()) as tx:
             await tx.connection.execute(sql, *args)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await heard.get()
 
     async def refusal(token: str) -> Code:

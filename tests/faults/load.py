@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-ANSWER_S = 10
+ANSWER_S = 60
 
 
 @dataclass

@@ -98,7 +98,7 @@ async def storm(box: Box, victims: Sequence[str], *, kills: int, size: int = 1, 
             # At any moment of whatever is going on: nobody waits for a quiet one.
             await taken(journals, more=random.randint(1, 2 * between))
             name = victims[number % len(victims)]
-            prey = await until(lambda name=name: box.penstock.named(*VICTIMS[name]), 30, f"a running {name}")
+            prey = await until(lambda name=name: box.penstock.named(*VICTIMS[name]), 60, f"a running {name}")
             prey[number % len(prey) if name == "edge" else 0].kill()
             await taken(journals, more=between)
         stop.set()
@@ -191,7 +191,7 @@ async def test_a_loss_is_noticed(box: Box) -> None:
     async with box.newcomer() as person:
         grant = await person.play(box.content_id)
         journal, stop = Journal(str(person.user_id), grant["session_id"]), asyncio.Event()
-        (drain,) = await until(lambda: box.penstock.named(*VICTIMS["drain"]), 30, "a running drain")
+        (drain,) = await until(lambda: box.penstock.named(*VICTIMS["drain"]), 60, "a running drain")
         drain.suspend()
         redis = connect(box.redis_url)
         try:

@@ -140,7 +140,7 @@ async def cut(folder: Path, number: int, append_fsync: str) -> tuple[int, int]:
         await asyncio.gather(*senders, return_exceptions=True)
         server.process.send_signal(signal.SIGCONT)
         server.process.kill()
-        server.process.wait(10)
+        server.process.wait(60)
         with suppress(Exception):
             await client.aclose()
     image.unlink()

@@ -63,7 +63,7 @@ class Site:
         finally:
             end(processes(made))
             if made.process is not None:
-                made.process.wait(20)
+                made.process.wait(60)
 
     async def prepare(self, server: EmbeddedPostgres) -> None:
         """Schema, a person, a film and a session in which it is watched."""

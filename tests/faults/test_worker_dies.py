@@ -51,7 +51,7 @@ async def test_a_worker_killed_in_the_middle_still_ends_in_a_correct_video(box: 
     encoders = worker.children(recursive=True)
     assert encoders, "nothing was being encoded"
     worker.kill()
-    _, alive = psutil.wait_procs(encoders, timeout=5)
+    _, alive = psutil.wait_procs(encoders, timeout=60)
     assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == [], (
         "encoders outlived their worker"
     )

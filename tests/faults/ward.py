@@ -78,7 +78,7 @@ class Ward:
                 assert server is not None
                 if how == "kill":
                     assert server.process is not None
-                    server.process.wait(10)
+                    server.process.wait(60)
                     server.start()
             for _, process in gone if how == "stop" else []:
                 process.resume()

@@ -55,7 +55,7 @@ class Front:
 
     def requests_seen(self) -> int:
         """How many requests it has answered so far, those for this count left out. The lane's are counted a second later."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
             return int(sum(float(value) for value in _COUNT.findall(answer.read().decode())))
 
 
@@ -148,7 +148,7 @@ def running_front(servers: Servers, valkey: EmbeddedValkey, launch: Launch = ser
         asking = urllib.request.Request(
             f"http://127.0.0.1:{port}/play/{film}", data=b"{}", headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(asking, timeout=10) as answer:
+        with urllib.request.urlopen(asking, timeout=60) as answer:
             front.token = json.loads(answer.read())["token"]
         front.asked += 1
         yield front
@@ -210,11 +210,11 @@ def _running_proxy(front: Front, folder: Path, argv: list[str], port: int, log: 
             assert process.poll() is None, (folder / "out").read_text()[-2000:]
             return listens(port)
 
-        until_now(up, 20, f"{argv[0]} to listen")
+        until_now(up, 60, f"{argv[0]} to listen")
         yield Proxy(front, port, process, log)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 NGINX = """

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) [^\r\n]*\Z")
 _BODILESS = (204, 304)
 

@@ -11,7 +11,7 @@ from tests.conformance.http.peer import exchange
 from tests.conformance.http.test_corpus import SENTINEL
 from tests.waiting import until_now
 
-WAIT_S = 10
+WAIT_S = 60
 # What never becomes a whole request waits for the proxy's own patience, not for anything of ours.
 SENT = [case for case in CORPUS if case.then != "fin"]
 

@@ -80,7 +80,7 @@ async def drip(port: int, first: bytes, rest: bytes) -> float:
             await loop.sock_sendall(client, bytes([byte]))
     except ConnectionError:
         pass
-    await asyncio.wait_for(ended, 30)
+    await asyncio.wait_for(ended, 60)
     client.close()
     return time.monotonic() - began
 
@@ -124,7 +124,7 @@ class Viewer:
             for request in self.requests:
                 began = time.perf_counter()
                 writer.write(request)
-                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
                 assert head.startswith(b"HTTP/1.1 200 OK\r\n"), head
                 length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(length)

@@ -108,7 +108,7 @@ async def test_what_ends_access_stops_the_next_segment(house: House, what: str) 
     grant = await house.play(house.cast.paid_film, await house.sign_in(house.cast.vera))
     assert (await house.client.get(grant["manifest_url"])).status == 200
     await house.cast.change(CHANGES[what])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (answer := await house.client.get(grant["manifest_url"])).status == 200:
             await asyncio.sleep(0)
     body = await refused(answer, 403, "PS404")
@@ -125,7 +125,7 @@ async def test_more_devices_than_the_plan_allows_are_named_and_can_be_put_off(ho
     await house.play(house.cast.paid_film, vera, device_id="tv0")
     await house.play(house.cast.paid_film, vera, device_id="tv4", kick_oldest=True)
     ended = 0
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not ended:
             statuses = [(await house.client.get(grant["manifest_url"])).status for grant in grants]
             ended = statuses.count(403)

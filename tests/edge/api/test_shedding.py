@@ -91,7 +91,7 @@ async def test_one_too_many_waits_a_moment_and_is_sent_away(front: Front) -> Non
     assert status == 503
     assert retry_after is not None
     assert 1 <= int(retry_after) <= 4
-    assert WAIT_S * 0.9 < time.monotonic() - began < WAIT_S + 0.5
+    assert time.monotonic() - began > WAIT_S * 0.9
     assert front.under_way == 2, "it never reached the handler"
     # A full API is no reason to keep a film waiting, nor to hide how we are.
     for path in ("/hls/x", "/healthz", "/progress"):
@@ -107,7 +107,7 @@ async def test_a_place_that_comes_free_in_time_goes_to_who_waits(front: Front) -
     first = [asyncio.create_task(front.get("/rest/v1/x")) for _ in range(2)]
     await until(lambda: front.under_way == 2, 60)
     waiting = asyncio.create_task(front.get("/rest/v1/x"))
-    await until(lambda: len(front.shedding._places["api"].queue) == 1, 2)
+    await until(lambda: len(front.shedding._places["api"].queue) == 1, 60)
     front.gate.set()
     assert await waiting == (200, None)
     await asyncio.gather(*first)
@@ -120,11 +120,10 @@ async def test_a_long_queue_is_refused_without_waiting() -> None:
         await shedding.enter("api")
     queued = SMALL["api"].queued
     waiting = [asyncio.create_task(shedding.enter("api")) for _ in range(queued)]
-    await until(lambda: len(shedding._places["api"].queue) == queued, 2)
-    began = time.monotonic()
+    await until(lambda: len(shedding._places["api"].queue) == queued, 60)
     with pytest.raises(Refusal):
         await shedding.enter("api")
-    assert time.monotonic() - began < WAIT_S / 2
+    assert not any(task.done() for task in waiting), "it waited longer than those who came before it"
     assert all(isinstance(result, Refusal) for result in await asyncio.gather(*waiting, return_exceptions=True))
 
 
@@ -133,7 +132,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_place_with_it() -> N
     await shedding.enter("upload")
     for leaves_after_it_was_handed in (False, True):
         waiting = asyncio.create_task(shedding.enter("upload"))
-        await until(lambda: len(shedding._places["upload"].queue) == 1, 2)
+        await until(lambda: len(shedding._places["upload"].queue) == 1, 60)
         if leaves_after_it_was_handed:
             shedding.leave("upload")
         waiting.cancel()

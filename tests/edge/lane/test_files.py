@@ -94,7 +94,7 @@ async def _open() -> AsyncIterator[Shop]:
     finally:
         for connection in list(stage.traffic.connections):
             connection.transport.abort()
-        await until(lambda: not stage.traffic.connections, 30)
+        await until(lambda: not stage.traffic.connections, 60)
         server.close()
         await stage.close()
         stage.lane.files.close()
@@ -203,5 +203,5 @@ async def test_a_client_that_leaves_in_the_middle_takes_nobody_along(shop: Shop)
         writer.write(get("v/huge.m4s", token=GOOD))
         await reader.readexactly(10)
         writer.transport.abort()
-    await until(lambda: not shop.stage.traffic.connections, 30)
+    await until(lambda: not shop.stage.traffic.connections, 60)
     assert (await shop.ask(get("v/2.m4s"))).startswith(b"HTTP/1.1 200")

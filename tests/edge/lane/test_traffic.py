@@ -209,7 +209,7 @@ async def test_a_drain_closes_who_waits_for_nothing_and_lets_the_others_have_the
     stage.held.set()
     await settle()
     assert b"held" in busy.written
-    await asyncio.wait_for(stage.traffic.drained(30), 5)
+    await asyncio.wait_for(stage.traffic.drained(30), 60)
     assert not stage.traffic.connections
 
 
@@ -218,5 +218,5 @@ async def test_a_drain_ends(stage: Stage) -> None:
     stuck.send(HOLD)
     stuck.buffered = 1000
     await settle()
-    await asyncio.wait_for(stage.traffic.drained(0.05), 5)
+    await asyncio.wait_for(stage.traffic.drained(0.05), 60)
     assert stage.traffic.connections

@@ -88,7 +88,7 @@ async def test_beats_go_to_postgres_while_redis_is_away_and_each_counts_once(
         # It wakes up with the first of them in its socket: that one is in the stream and in PostgreSQL.
         own_valkey.process.send_signal(signal.SIGCONT)
     else:
-        own_valkey.process.wait(10)
+        own_valkey.process.wait(60)
         own_valkey.start()
     await until(lambda: not intake.is_direct, 120, "the stream to be used again")
     for beat in [*sent[20:], *sent[15:25]]:
@@ -107,7 +107,7 @@ async def test_an_older_beat_left_in_the_stream_moves_nothing_back(
     await intake.store([a_beat(cast, session, 1, 5)])
     assert own_valkey.process is not None
     own_valkey.process.kill()
-    own_valkey.process.wait(10)
+    own_valkey.process.wait(60)
     await intake.store([a_beat(cast, session, 2, 40)])
     own_valkey.start()
     await until(lambda: not intake.is_direct, 120, "the stream to be used again")
@@ -133,7 +133,7 @@ async def test_with_both_away_the_sender_hears_of_it(own_valkey: EmbeddedValkey,
     intake = Intake(IntakeStream(client, Breaker()), gone)
     assert own_valkey.process is not None
     own_valkey.process.kill()
-    own_valkey.process.wait(10)
+    own_valkey.process.wait(60)
     session = await a_session(cast, cast.vera, cast.free_film)
     beat: Beat = a_beat(cast, session, 1, 7)
     for _ in range(2):

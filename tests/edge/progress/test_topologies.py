@@ -51,7 +51,7 @@ def running(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen
             yield process
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture(autouse=True)

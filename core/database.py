@@ -27,6 +27,7 @@ from core.queries import Statement
 from core.viewer import Viewer
 
 log = structlog.get_logger(__name__)
+_BARE = House()
 
 Row = connections.Row
 Connection = connections.Connection
@@ -124,13 +125,7 @@ class Database:
 
     @classmethod
     async def connect(
-        cls,
-        url: str,
-        *,
-        name: str,
-        max_size: int = 8,
-        house: House = House(),  # noqa: B008 - frozen
-        direct_url: str | None = None,
+        cls, url: str, *, name: str, max_size: int = 8, house: House = _BARE, direct_url: str | None = None
     ) -> Self:
         """A pool on `url`. Connects when first used, so a process can start before its database.
 
@@ -206,10 +201,8 @@ class Database:
                 mend = "PENSTOCK_DATABASE_URL must name a role without SUPERUSER and BYPASSRLS"
                 return "database_login_bypasses_policies", mend
         if await self.is_deaf():
-            return (
-                "database_pooler_carries_no_notifications",
-                "PENSTOCK_DIRECT_DATABASE_URL must name PostgreSQL itself",
-            )
+            mend = "PENSTOCK_DIRECT_DATABASE_URL must name PostgreSQL itself"
+            return "database_pooler_carries_no_notifications", mend
         return None
 
     async def is_deaf(self) -> bool:
@@ -342,18 +335,16 @@ def translate(error: asyncpg.PostgresError) -> Exception:
             return Refusal(errors.RULE_BROKEN, "Two rows of the body are the same row of the table.")
         case asyncpg.RaiseError() | asyncpg.GeneratedAlwaysError():
             return Refusal(errors.RULE_BROKEN, str(error.message), hint=error.hint)
-        case asyncpg.ProgramLimitExceededError():
-            return Refusal(errors.BAD_VALUE, str(error.message))
         case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
-            return Refusal(
-                errors.UNAVAILABLE, "Somebody else was changing the same; nothing was changed.", retry_after_s=1
-            )
+            why = "Somebody else was changing the same; nothing was changed."
+            return Refusal(errors.UNAVAILABLE, why, retry_after_s=1)
         case asyncpg.InsufficientPrivilegeError():
             return Refusal(errors.FORBIDDEN)
         case asyncpg.QueryCanceledError() | asyncpg.LockNotAvailableError():
             return Refusal(errors.TIMEOUT)
-        case asyncpg.DataError():
-            return Refusal(errors.BAD_VALUE, str(error.message))
+        case asyncpg.DataError() | asyncpg.ProgramLimitExceededError():
+            # One of asyncpg's own, about a value that it could not send, has no message but its text, which names it.
+            return Refusal(errors.BAD_VALUE, error.message and str(error.message), hint=error.hint)
         case asyncpg.PostgresConnectionError() | asyncpg.CannotConnectNowError() | asyncpg.AdminShutdownError():
             return DatabaseDown(str(error))
         case asyncpg.CrashShutdownError() | asyncpg.TooManyConnectionsError() | asyncpg.DiskFullError():

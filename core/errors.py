@@ -66,10 +66,9 @@ BAD_REFRESH_TOKEN = Code("PS309", 400, "The refresh token is not valid.", "Sign 
 TOO_MANY_TRIES = Code("PS310", 429, "Too many tries.", "Wait a little and try again.")
 
 # PS4xx playback
-BAD_PLAYBACK_TOKEN = Code(
-    "PS401", 401, "The playback token is not valid.", "Ask POST /play/{content_id} for a new one."
-)
-PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", "Ask POST /play/{content_id} for a new one.")
+_PLAY_AGAIN = "Ask POST /play/{content_id} for a new one."
+BAD_PLAYBACK_TOKEN = Code("PS401", 401, "The playback token is not valid.", _PLAY_AGAIN)
+PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", _PLAY_AGAIN)
 NOT_ENTITLED = Code("PS403", 403, "You do not have access to this title.")
 PLAYBACK_REVOKED = Code("PS404", 403, "Access to this title has ended.")
 CONTENT_NOT_FOUND = Code("PS405", 404, "There is no such title.")
@@ -110,9 +109,7 @@ PAYMENT_PROVIDER_FAILED = Code("PS527", 502, "The payment provider did not do it
 NOTHING_TO_REFUND = Code("PS528", 409, "This payment has nothing to give back.")
 AMOUNT_DIFFERS = Code("PS529", 409, "That is not the amount that is owed.")
 PAYOUT_TOO_LARGE = Code("PS530", 409, "More would be paid out than was earned.")
-NO_ATTRIBUTION_MODEL = Code(
-    "PS531", 409, "No attribution model is enabled.", "Make one with save_attribution_model, or enable one."
-)
+NO_ATTRIBUTION_MODEL = Code("PS531", 409, "No attribution model is enabled.", "Ask for save_attribution_model.")
 NOT_A_CONVERSION = Code("PS532", 409, "That event is no conversion.")
 COURSE_NOT_FOUND = Code("PS540", 404, "There is no such course.")
 LESSON_NOT_FOUND = Code("PS541", 404, "There is no such lesson.")
@@ -175,16 +172,14 @@ NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypt
 KEY_LOST = Code("PS637", 500, "The key of this encrypted title cannot be opened any more.", "Encode the title again.")
 
 NOTHING_SEALS = Code(
-    "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."
+    "PS625", 501, "No sealing key: no secret is kept here.", "The operator sets PENSTOCK_SEALING_KEYS."
 )
 BAD_TARGET = Code("PS626", 422, "Nothing may be sent to that address.", "Name a public https address.")
 UNKNOWN_TOPIC = Code("PS627", 422, "There is no such event.")
 WEBHOOK_DISABLED = Code("PS628", 409, "The webhook is disabled.", "Enable it first: enable_webhook.")
 STEP_REQUIRED = Code("PS630", 409, "This onboarding step is required and cannot be skipped.")
 EXPERIMENT_CLOSED = Code("PS631", 409, "The experiment is not running.")
-SHOWN_ONCE = Code(
-    "PS632", 409, "That was done, and what it made is shown once only.", "Make another, or rotate its secret."
-)
+SHOWN_ONCE = Code("PS632", 409, "That was done, and what it made is shown once only.", "Make another, or rotate it.")
 
 # PS9xx ours
 INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the request id to the operator.")
@@ -198,9 +193,7 @@ BAD_UNSUBSCRIBE_LINK = Code(
 TMDB_OTHER_KIND = Code("PS911", 409, "That number of The Movie Database is held as the other kind: film or series.")
 COURSE_UNPRICED = Code("PS912", 409, "A course that is sold needs a price.", "Set its price, or make it free.")
 # PS92x room. Not 409 nor 507 for the quota: clients of tus send again after those, and a quota does not go away by waiting.
-STORAGE_QUOTA = Code(
-    "PS920", 413, "The workspace may not hold that many bytes.", "Delete something; the operator sets its quota."
-)
+STORAGE_QUOTA = Code("PS920", 413, "The workspace may not hold that many bytes.", "The operator sets its quota.")
 SCRATCH_SPENT = Code("PS921", 500, "Encoding took more scratch than it may.", "The operator sets PENSTOCK_SCRATCH_GB.")
 
 
@@ -244,6 +237,6 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of ours
         return answer
 
 
-def bad_field(path: str, why: str) -> Refusal:
+def bad_field(path: str, why: str, hint: str | None = None) -> Refusal:
     """A refusal about one field of the request."""
-    return Refusal(BAD_FIELD, f"{path}: {why}", faults=(Fault(path, why),))
+    return Refusal(BAD_FIELD, f"{path}: {why}", hint, faults=(Fault(path, why),))

@@ -72,14 +72,12 @@ class Opening:
 
     async def _connect(self, *, is_pooled: bool) -> Connection[Row]:
         # These two settings a pooler keeps apart for each client; names of statements it does not.
-        settings = {"application_name": f"penstock-{self.name}", "timezone": "UTC"}
+        own = {} if is_pooled else _WATCHES | {name: str(ms) for name, ms in LIMITS_MS.items()}
         return await asyncpg.connect(
             self.url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=LIMITS_MS["statement_timeout"] / 1000 + 1,
-            server_settings=settings
-            if is_pooled
-            else settings | _WATCHES | {name: str(ms) for name, ms in LIMITS_MS.items()},
+            server_settings={"application_name": f"penstock-{self.name}", "timezone": "UTC", **own},
             statement_cache_size=0 if is_pooled else 100,
         )
 

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from core.database import Database, Row, Tx
-from core.domain.context import Command, Context, Handler
+from core.domain.context import Command, Context, Handler, Subjects
 from core.errors import (
     FORBIDDEN,
     KEY_BUSY,
@@ -77,6 +77,8 @@ class Commands:
         if idle := sorted(name for name, command in commands.items() if command.request not in self._handlers):
             raise ValueError(f"nobody handles {', '.join(idle)}")
         self.known: Mapping[str, Command] = commands
+        tables = {table.name: table.verbs for context in contexts for table in context.tables}
+        self._subjects: Subjects = {**tables, "rpc": commands.keys()}
 
     def find(self, name: str, viewer: Viewer) -> Command:
         """The command of that name, if `viewer` may give it. Raises Refusal UNKNOWN_COMMAND, SIGN_IN_NEEDED, FORBIDDEN, OUT_OF_SCOPE."""
@@ -97,6 +99,8 @@ class Commands:
         Raises Refusal (nothing was changed then, and the key is free), DatabaseDown.
         """
         command = self.find(name, viewer)
+        if command.check is not None and (refusal := command.check(asked, self._subjects)):
+            raise refusal
         outside = self._outside.get(command.request)
         if outside is not None and (refusal := outside.check(asked)):
             raise refusal

@@ -9,7 +9,7 @@ HANDLERS  record -> `do_*`, which checks and writes in the transaction it is giv
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from core.database import Tx
+from core.errors import Refusal
 from core.viewer import Role, Viewer
 
 Verb = Literal["read", "insert", "update", "delete"]
@@ -52,6 +53,10 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What somebody asks of a command, or a part of it: a field that it does not know is refused, never passed over."""
 
 
+Subjects = Mapping[str, Collection[str]]
+"""What a scope may be about: the verbs of each table that is served, and under `rpc` the commands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What is asked by `POST /rest/v1/rpc/{name}`; its docstring and fields are the documentation."""
@@ -63,6 +68,8 @@ class Command:
     """It changes nothing: GET asks for it as well, and no idempotency key is kept."""
     shows_secret: bool = False
     """Its answer holds what is shown once: it is not kept under an idempotency key, and sent again it is refused."""
+    check: Callable[[Any, Subjects], Refusal | None] | None = None
+    """Of one that speaks of what is served: whether all that it names is there."""
 
 
 Handler = Callable[[Tx, Viewer, Any, datetime], Awaitable[msgspec.Struct]]

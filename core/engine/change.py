@@ -19,7 +19,7 @@ from core.engine.request import EVERYTHING, ReadRequest, parse_read, split_query
 from core.engine.scanner import Scanner, refuse
 from core.engine.schema import Column, Schema, TableInfo
 from core.engine.tree import Node
-from core.errors import Fault, Refusal
+from core.errors import Fault, Refusal, bad_field
 from core.viewer import Viewer
 
 Method = Literal["POST", "PATCH", "PUT", "DELETE"]
@@ -94,7 +94,7 @@ def _planned(change: Change, query: str) -> Change:
             return _put(change)
         case "PATCH":
             if len(payload.rows) != 1:
-                raise Refusal(errors.BAD_FIELD, "PATCH takes one object.")
+                raise bad_field("body", "PATCH takes one object")
             _check_filtered(change)
             return replace(change, columns=_settable(change, names, change.tree.table.policy.updatable))
         case "DELETE":
@@ -133,11 +133,8 @@ def _settable(change: Change, names: Mapping[str, str], open_columns: frozenset[
     """The columns of the payload, or those of `columns=`; each must be open."""
     keys = _names(names["columns"], "columns") if "columns" in names else change.payload.keys
     if "columns" not in names and not change.payload.is_uniform:
-        raise Refusal(
-            errors.BAD_FIELD,
-            "All rows of the body must have the same keys.",
-            hint="Name the columns in `columns`; rows without a key then get null, or with Prefer: missing=default its default.",
-        )
+        hint = "Name the columns in `columns`; rows without a key then get null, or with Prefer: missing=default its default."
+        raise bad_field("body", "all rows must have the same keys", hint)
     columns = tuple(find_column(change.tree.table, key, "columns" if "columns" in names else "body") for key in keys)
     _check_open(columns, open_columns)
     return columns
@@ -159,7 +156,7 @@ def _insert(change: Change, names: Mapping[str, str]) -> Change:
     table = change.tree.table
     columns = _settable(change, names, table.policy.insertable)
     if not columns and len(change.payload.rows) > 1:
-        raise Refusal(errors.BAD_FIELD, "Several rows without any column.")
+        raise bad_field("body", "has several rows without any column")
     change = replace(change, columns=columns, uses_defaults=change.wishes.known.get("missing") == "default")
     resolution = change.wishes.known.get("resolution")
     if resolution is None:
@@ -180,7 +177,7 @@ def _put(change: Change) -> Change:
     if not table.primary_key or len(change.tree.where) != len(wanted) or wanted.keys() != set(table.primary_key):
         refuse("query", f"PUT names one row: {'&'.join(f'{name}=eq....' for name in table.primary_key) or 'by key'}")
     if len(rows) != 1 or any(str(rows[0].get(name)).lower() != value.lower() for name, value in wanted.items()):
-        raise Refusal(errors.BAD_FIELD, "PUT takes one object, with the primary key of the address.")
+        raise bad_field("body", "PUT takes one object, with the primary key of the address")
     columns = _settable(change, {}, table.policy.insertable)
     return _merging(replace(change, columns=columns, target=table.primary_key))
 

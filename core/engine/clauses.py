@@ -134,7 +134,7 @@ def _items(scanner: Scanner, depth: int) -> tuple[Item, ...]:
 def _item(scanner: Scanner, depth: int) -> Item:
     if scanner.take("*"):
         return Star()
-    if scanner.take("..."):
+    if scanner.take("...") or scanner.take(".."):  # PostgREST takes either
         return _embed(scanner, scanner.name("a relation"), None, depth, spread=True)
     alias = None
     field = scanner.field("a column or relation")
@@ -180,9 +180,7 @@ def _embed(scanner: Scanner, target: str, alias: str | None, depth: int, *, spre
         else:
             refuse("select", f"{target} has two hints, {hint} and {word}")
     scanner.expect("(")
-    if scanner.take(")"):
-        return Embed(target, alias, hint, join, spread, ())
-    items = _items(scanner, depth + 1)
+    items = () if scanner.peek(")") else _items(scanner, depth + 1)
     scanner.expect(")")
     return Embed(target, alias, hint, join, spread, items)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from core.errors import BAD_REQUEST, Refusal
+from core.errors import BAD_REQUEST, Fault, Refusal
 
 Count = Literal["exact", "planned", "estimated"]
 Return = Literal["representation", "minimal", "headers-only"]
@@ -44,10 +44,8 @@ class Wishes:
 
     @property
     def max_affected(self) -> int | None:
-        """How many rows a write may touch; PostgREST heeds it in strict handling only."""
-        if self.known.get("handling") != "strict" or "max-affected" not in self.known:
-            return None
-        return int(self.known["max-affected"])
+        """How many rows a write may touch."""
+        return int(self.known["max-affected"]) if "max-affected" in self.known else None
 
     def applied(self, *names: str) -> tuple[str, ...]:
         """Those of `names` that were wished for, for Preference-Applied."""
@@ -68,7 +66,8 @@ def parse_prefer(header: str) -> Wishes:
         else:
             invalid.append(part.strip()[:60])
     if invalid and known.get("handling") == "strict":
-        raise Refusal(
-            BAD_REQUEST, "Prefer: not every preference can be followed.", details=f"Invalid: {', '.join(invalid)}"
-        )
+        why, named = "not every preference can be followed", f"Invalid: {', '.join(invalid)}"
+        raise Refusal(BAD_REQUEST, f"Prefer: {why}.", details=named, faults=(Fault("Prefer", why),))
+    if known.get("handling") != "strict":
+        known.pop("max-affected", None)  # as in PostgREST: neither heeded nor said to be
     return Wishes(known)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from core.database import Database
 from core.engine.keyset import next_cursor
+from core.engine.misread import name_faults, sent_to_read
 from core.engine.plan import plan_read
 from core.engine.render import Sql, render_matches, render_read
 from core.engine.request import MAX_ROWS, ReadRequest, parse_read
@@ -54,7 +55,11 @@ async def answer_read(database: Database, viewer: Viewer, prepared: Prepared) ->
     if viewer.scopes is not None:
         for name in sorted(prepared.tables):
             viewer.check_scope(name, "read")
-    row = await database.read(viewer, prepared.sql.text, prepared.sql.arguments)
+    try:
+        row = await database.read(viewer, prepared.sql.text, prepared.sql.arguments)
+    except Refusal as refusal:
+        name_faults(refusal, sent_to_read(prepared.tree), "cursor" if prepared.request.cursor else "select")
+        raise
     assert row is not None, "an aggregate gives one row"
     total: int | None = row["total"]
     count = prepared.request.count

@@ -97,17 +97,9 @@ def _through(schema: Schema, near_key: ForeignKey) -> Iterator[Relation]:
         # PostgREST wants both keys inside the primary key; a surrogate key beside UNIQUE (a, b) says the same.
         is_plain = both in junction.keys or both <= set(junction.primary_key)
         names = {junction.name} | ({far_key.name, *far_key.columns} if is_plain else set())
-        yield Relation(
-            origin=near_key.foreign_table,
-            target=far_key.foreign_table,
-            to_one=False,
-            pairs=tuple((there, here) for here, there in _pairs(near_key)),
-            constraint=far_key.name,
-            names=frozenset(names),
-            junction=junction.name,
-            junction_pairs=_pairs(far_key),
-            is_plain=is_plain,
-        )
+        pairs = tuple((there, here) for here, there in _pairs(near_key))
+        origin, target, name = near_key.foreign_table, far_key.foreign_table, far_key.name
+        yield Relation(origin, target, False, pairs, name, frozenset(names), junction.name, _pairs(far_key), is_plain)
 
 
 def _pairs(key: ForeignKey) -> Pairs:

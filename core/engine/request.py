@@ -24,7 +24,7 @@ from core.engine.clauses import (
 )
 from core.engine.prefer import Count, parse_prefer
 from core.engine.scanner import Scanner, refuse
-from core.errors import NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Refusal
+from core.errors import NOT_ACCEPTABLE, RANGE_UNSATISFIABLE, Fault, Refusal
 
 MAX_ROWS = 1000
 MAX_CONDITIONS = 50
@@ -34,15 +34,10 @@ Format = Literal["array", "object", "csv"]
 EmbedPath = tuple[str, ...]
 
 _MEDIA: Mapping[str, tuple[Format, bool]] = {
-    "application/json": ("array", False),
-    "application/*": ("array", False),
-    "*/*": ("array", False),
-    "application/vnd.pgrst.array+json": ("array", True),
-    "application/vnd.pgrst.array": ("array", True),
-    "application/vnd.pgrst.object+json": ("object", True),
-    "application/vnd.pgrst.object": ("object", True),
-    "text/csv": ("csv", False),
-    "text/*": ("csv", False),
+    **dict.fromkeys(("application/json", "application/*", "*/*"), ("array", False)),
+    **dict.fromkeys(("application/vnd.pgrst.array+json", "application/vnd.pgrst.array"), ("array", True)),
+    **dict.fromkeys(("application/vnd.pgrst.object+json", "application/vnd.pgrst.object"), ("object", True)),
+    **dict.fromkeys(("text/csv", "text/*"), ("csv", False)),
 }
 _ELSEWHERE = frozenset({"columns", "on_conflict", "apikey"})
 """Parameters that belong to writes, or (apikey) to whoever asks: nothing to a read."""
@@ -108,18 +103,9 @@ def parse_read(table: str, query: str, *, accept: str = "", prefer: str = "", ra
     if draft.cursor is not None and (format_ != "array" or windows[()].offset):
         refuse("cursor", "goes with a JSON array, and without an offset")
     wishes = parse_prefer(prefer)
-    return ReadRequest(
-        table=table,
-        select=draft.select or (Star(),),
-        conditions=tuple(draft.conditions),
-        orders=draft.orders,
-        windows=windows,
-        format=format_,
-        strip_nulls=strip_nulls,
-        count=wishes.count,
-        cursor=draft.cursor,
-        applied=wishes.applied("handling", "count", "timezone"),
-    )
+    asked = (draft.select or (Star(),), tuple(draft.conditions), draft.orders, windows)
+    applied = wishes.applied("handling", "count", "timezone")
+    return ReadRequest(table, *asked, format_, strip_nulls, wishes.count, draft.cursor, applied)
 
 
 def split_query(query: str) -> list[tuple[str, str]]:
@@ -203,14 +189,13 @@ def _ranged(window: Window, header: str) -> Window:
         refuse("Range", "its end lies before its start", code=RANGE_UNSATISFIABLE)
     if window.limit == 0:
         return window
-    ends = [
-        end for end in (last, None if window.limit is None else window.offset + window.limit - 1) if end is not None
-    ]
+    bound = None if window.limit is None else window.offset + window.limit - 1
+    ends = [end for end in (last, bound) if end is not None]
     offset = max(first, window.offset)
     if not ends:
         return Window(None, offset)
     if min(ends) < offset:
-        raise Refusal(RANGE_UNSATISFIABLE, "Range and limit or offset have no row in common.")
+        refuse("Range", "has no row in common with limit and offset", code=RANGE_UNSATISFIABLE)
     return Window(min(ends) - offset + 1, offset)
 
 
@@ -229,9 +214,6 @@ def choose_format(accept: str) -> tuple[Format, bool]:
         if quality > 0 and (best is None or quality > best[0]):
             best = (quality, format_, may_strip and "nulls=stripped" in parameters)
     if best is None:
-        raise Refusal(
-            NOT_ACCEPTABLE,
-            hint="Accept application/json, application/vnd.pgrst.object+json or text/csv.",
-            details=accept[:200],
-        )
+        hint = "Accept application/json, application/vnd.pgrst.object+json or text/csv."
+        raise Refusal(NOT_ACCEPTABLE, None, hint, accept[:200], (Fault("Accept", "names no type that is given"),))
     return best[1], best[2]

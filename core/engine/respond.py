@@ -48,13 +48,10 @@ def respond(
     window = request.windows.get((), EVERYTHING)
     rows = content_range(window.offset, row_count, total)
     if total is not None and window.offset > total:
-        return refused(
-            Refusal(
-                RANGE_UNSATISFIABLE,
-                details=f"An offset of {window.offset} was requested, but there are only {total} rows.",
-            ),
-            {"Content-Range": rows},
-        )
+        details = f"An offset of {window.offset} was requested, but there are only {total} rows."
+        refusal = Refusal(RANGE_UNSATISFIABLE, details=details)
+        headers = {"Content-Type": CONTENT_TYPES["array"], "Content-Range": rows}
+        return Answer(refusal.code.status, headers, orjson.dumps(refusal.body()))
     headers = {"Content-Range": rows, **_CACHING}
     if request.applied:
         headers["Preference-Applied"] = ", ".join(request.applied)
@@ -75,15 +72,6 @@ def conditional(answer: Answer, if_none_match: str) -> Answer:
     if if_none_match.strip() != "*" and tag not in {t.strip()[-33:-1] for t in if_none_match.split(",")}:
         return answer
     return Answer(304, {name: value for name, value in answer.headers.items() if name != "Content-Type"}, b"")
-
-
-def refused(refusal: Refusal, headers: Mapping[str, str]) -> Answer:
-    """A refusal whose answer has headers of its own."""
-    return Answer(
-        refusal.code.status,
-        {"Content-Type": "application/json; charset=utf-8", **headers},
-        orjson.dumps(refusal.body()),
-    )
 
 
 def content_range(offset: int, row_count: int, total: int | None) -> str:

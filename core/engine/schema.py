@@ -111,14 +111,8 @@ def build_schema(
             foreign_keys.append(ForeignKey(row["name"], name, own, row["foreign_table"], tuple(row["foreign_columns"])))
     found = {
         name: TableInfo(
-            name,
-            MappingProxyType(visible[name]),
-            primary.get(name, ()),
-            frozenset(keys[name]),
-            policy,
-            comments[name],
-            MappingProxyType(rules[name]),
-            name in announced,
+            *(name, MappingProxyType(visible[name]), primary.get(name, ()), frozenset(keys[name]), policy),
+            *(comments[name], MappingProxyType(rules[name]), name in announced),
         )
         for name, policy in sorted(served.items())
     }

@@ -10,6 +10,7 @@ import orjson
 
 from core.database import Database
 from core.engine.change import Change
+from core.engine.misread import name_faults, sent_to_change
 from core.engine.render_change import render_change
 from core.engine.request import MAX_ROWS
 from core.engine.respond import CONTENT_TYPES, Answer, content_range, key_filter
@@ -41,6 +42,7 @@ async def answer_change(database: Database, viewer: Viewer, change: Change) -> A
         return rolled_back.answer
     except Refusal as refusal:
         _name_fields(refusal, change)
+        name_faults(refusal, sent_to_change(change), "body")
         raise
     return answer
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import hdrs, web
 
 from core.domain.commands import Commands
 from core.domain.context import Command
+from core.engine.request import split_query
 from core.errors import METHOD_NOT_ALLOWED, Refusal, bad_field
 from core.viewer import Viewer
 from edge.api.bodies import read_struct, struct_of
@@ -52,15 +52,14 @@ class RpcFace:
         return web.Response(headers={hdrs.ALLOW: _allowed(self._commands.find(request.match_info["command"], viewer))})
 
     async def _asked(self, request: web.Request, command: Command) -> msgspec.Struct:
-        pairs = [
-            (key, value) for key, value in parse_qsl(request.query_string, keep_blank_values=True) if key != "apikey"
-        ]
+        asked = split_query(request.raw_path.partition("?")[2])
+        pairs = [(key, value) for key, value in asked if key != "apikey"]
         texts = dict(pairs)
         if request.method != hdrs.METH_POST:
             if not command.is_read:
                 raise Refusal(METHOD_NOT_ALLOWED, data={"allowed": _allowed(command).split(", ")})
-            if len(texts) < len(pairs):
-                raise bad_field("query", "has a parameter twice")
+            if twice := next((key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at])), None):
+                raise bad_field(twice[:63], "is given twice")
             return struct_of(texts, command.request)
         if texts:
             raise bad_field(next(iter(texts))[:63], "a command is asked for by its body alone")

@@ -70,6 +70,7 @@ async def test_a_read_is_answered_with_status_headers_and_body(shop: Shop) -> No
             {"content_genres": [{"genres": {"title": "Drama"}}, {"genres": {"title": "Comedy"}}]},
         ),
         ("content_genres(...genres(title))", {"content_genres": [{"title": "Drama"}, {"title": "Comedy"}]}),
+        ("title,..generations!generation_id(height)", {"title": "Anna", "height": 1080}),
         ("title,genres()", {"title": "Anna"}),
     ],
 )
@@ -469,15 +470,15 @@ async def test_a_table_that_is_not_served_does_not_exist(shop: Shop, method: str
         ("title=cs.{x}", 400, "PS104", "title"),
         ("duration=sl.[1,2)", 400, "PS104", "duration"),
         ("title->x=eq.1", 400, "PS104", "title->x"),
-        ("id=eq.7", 400, "PS505", None),
-        ("duration=eq.99999999999999999999", 400, "PS505", None),
-        ("content_type=eq.FILM", 400, "PS505", None),
-        ("title=match.(", 400, "PS505", None),
-        ("title=eq(any).x", 400, "PS505", None),
-        ("description=fts.(", 400, "PS104", None),
-        ("description=fts(klingon).x", 400, "PS104", None),
-        ("select=title::int", 400, "PS505", None),
-        ("select=is_free::date", 400, "PS104", None),
+        ("id=eq.7", 400, "PS505", "id"),
+        ("duration=eq.99999999999999999999", 400, "PS505", "duration"),
+        ("content_type=eq.FILM", 400, "PS505", "content_type"),
+        ("title=match.(", 400, "PS505", "title"),
+        ("title=eq(any).x", 400, "PS505", "title"),
+        ("description=fts.(", 400, "PS104", "description"),
+        ("description=fts(klingon).x", 400, "PS104", "description"),
+        ("select=title::int", 400, "PS505", "select"),
+        ("select=is_free::date", 400, "PS104", "select"),
         ("select=title::regclass", 400, "PS104", "select"),
         ("select=title,", 400, "PS104", "select"),
         ("select=title)", 400, "PS104", "select"),
@@ -520,6 +521,45 @@ async def test_refusals_name_the_parameter(shop: Shop, query: str, status: int, 
     assert "syntax error at or near" not in body["message"]
     if path is not None:
         assert body["fields"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("query", "paths"),
+    [
+        ("title=eq.x&id=eq.x&genres.id=eq.x&select=genres(id)", ["id", "genres.id"]),
+        ("title=eq.x&or=(title.eq.x,not.and(id.eq.x,duration.gt.5))", ["or"]),
+        ("id=in.(7,00000000-0000-7000-8000-000000000101)&duration=gt.7", ["id"]),
+        ("duration=eq(any).{1,x}&title=eq(any).{x}", ["duration"]),
+        ("release_date=eq.2026-13-45&title=eq.2026-13-45", ["release_date"]),
+        ("published_at=gt.soon&title=eq.soon", ["published_at"]),
+        ("title=eq.(&description=match.(", ["description"]),
+        ("title=match.a&description=like.*%5C", ["description"]),
+        ("title=eq.klingon&description=not.wfts(klingon).x", ["description"]),
+        ("select=title::int&duration=gt.5", ["select"]),
+        ("select=title.sum()", ["select"]),
+        ("select=duration,genres(title::int)&id=eq.00000000-0000-7000-8000-000000000101", ["select"]),
+    ],
+)
+async def test_a_value_that_cannot_be_read_is_named_by_its_parameter(shop: Shop, query: str, paths: list[str]) -> None:
+    shop.viewer = STAFF
+    status, code, body = await shop.refused(f"/contents?{query}")
+    assert (status, code in ("PS505", "PS104")) == (400, True), body
+    assert [fault["path"] for fault in body["fields"]] == paths, body
+    assert body["message"].startswith(f"{paths[0]}: ")
+
+
+async def test_of_json_arrays_and_ranges_too(shop: Shop) -> None:
+    for query, path in (
+        ("data=cs.%7Bbad&plain->>a=eq.1", "data"),
+        ("span=ov.[9,1)&amount=eq.1", "span"),
+        ("span=eq.x", "span"),
+        ("amount=eq.x&tags=cs.%7Bx%7D", "amount"),
+        ("tags=cs.%7Bx&span=is.null", "tags"),
+        ("order=plain", "order"),
+        ("data->a=gt.x", "data->a"),
+    ):
+        _, _, body = await shop.refused(f"/specimens?{query}")
+        assert [fault["path"] for fault in body["fields"]] == [path], (query, body)
 
 
 async def test_a_range_that_ends_before_it_starts_is_refused(shop: Shop) -> None:

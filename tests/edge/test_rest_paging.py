@@ -112,7 +112,8 @@ async def test_a_cursor_of_another_order_table_or_making_is_refused(shop: Shop) 
     ):
         assert (await shop.refused(path))[:2] == (400, "PS104"), path
     values = base64.urlsafe_b64encode(orjson.dumps([mark, "a", "no uuid"])).rstrip(b"=").decode()
-    assert (await shop.refused(f"/contents?order=title&limit=1&cursor={values}"))[:2] == (400, "PS505")
+    status, code, body = await shop.refused(f"/contents?order=title&limit=1&cursor={values}")
+    assert (status, code, body["fields"][0]["path"]) == (400, "PS505", "cursor")
     assert (await shop.refused("/contents?cursor=", Accept="text/csv"))[:2] == (400, "PS104")
 
 

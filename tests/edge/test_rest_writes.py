@@ -207,6 +207,68 @@ async def test_nothing_sent_makes_nothing(studio: Shop) -> None:
     assert await genres(studio) == ["Comedy", "Drama", "Horror"]
 
 
+@pytest.mark.parametrize(
+    ("table", "body", "paths"),
+    [
+        ("contents", {"title": "FILM", "content_type": "FILM"}, ["content_type"]),
+        ("contents", {"title": "soon", "content_type": "MOVIE", "release_date": "soon"}, ["release_date"]),
+        (
+            "contents",
+            [
+                {"title": "x", "content_type": "MOVIE", "is_free": True, "release_date": "2026-01-01"},
+                {"title": "y", "content_type": "MOVIE", "is_free": "perhaps", "release_date": None},
+            ],
+            ["[1].is_free"],
+        ),
+        (
+            "genres",
+            [{"title": f"{n}", "slug": f"s{n}", "id": "x"} for n in range(20)],
+            [f"[{n}].id" for n in range(10)],
+        ),
+        ("genres", {"title": "a\0b", "slug": "ab"}, ["title"]),
+        ("specimens", {"id": 9, "amount": 1e300}, ["amount"]),
+        ("specimens", {"id": 99999999999, "amount": 1}, ["id"]),
+        ("specimens", {"id": 1.5, "amount": 1.5}, ["id"]),
+        ("specimens", {"id": 9, "span": "[9,1)", "amount": 1}, ["span"]),
+        ("specimens", {"id": 9, "tags": {"a": 1}, "amount": 1}, ["tags"]),
+        ("specimens", {"id": 9, "data": {"a": ["\0"]}, "plain": 1}, ["data"]),
+    ],
+)
+async def test_a_value_that_does_not_fit_is_named_by_its_row_and_column(
+    studio: Shop, table: str, body: object, paths: list[str]
+) -> None:
+    response = await send(studio, "POST", f"/{table}", body)
+    said = orjson.loads(await response.read())
+    assert (response.status, said["code"]) == (400, "PS505"), said
+    assert [fault["path"] for fault in said["fields"]] == paths, said
+
+
+async def test_a_condition_of_a_change_that_cannot_be_read_is_named(studio: Shop) -> None:
+    for method, path, body, named in (
+        ("PATCH", "/genres?id=eq.x&slug=eq.x", {"title": "x"}, "id"),
+        ("DELETE", "/genres?slug=match.(", None, "slug"),
+        ("PUT", "/genres?id=eq.x", {"id": "x", "title": "x", "slug": "x"}, "id"),
+    ):
+        response = await send(studio, method, path, body)
+        said = orjson.loads(await response.read())
+        assert (said["code"], [fault["path"] for fault in said["fields"]]) == ("PS505", [named]), said
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", f"/genres?id=eq.{DRAMA}", [{"title": "x"}, {"title": "y"}]),
+        ("POST", "/genres", [{"title": "x"}, {"slug": "y"}]),
+        ("POST", "/genres", [{}, {}]),
+        ("PUT", f"/genres?id=eq.{DRAMA}", {"id": HORROR, "title": "x", "slug": "x"}),
+    ],
+)
+async def test_a_body_of_the_wrong_shape_is_named(studio: Shop, method: str, path: str, body: object) -> None:
+    response = await send(studio, method, path, body)
+    said = orjson.loads(await response.read())
+    assert (response.status, said["code"], said["fields"][0]["path"]) == (422, "PS102", "body"), said
+
+
 @pytest.mark.rule("edupeak-297")
 @pytest.mark.parametrize(
     ("body", "content_type", "answer"),
@@ -371,7 +433,8 @@ async def test_too_many_rows_take_the_change_back(studio: Shop) -> None:
     assert len(await studio.rows(f"{path}&language=neq.x")) == 3
     allowed = await send(studio, "PATCH", path, {"language": "x"}, Prefer="handling=strict,max-affected=3")
     assert (allowed.status, allowed.headers["Preference-Applied"]) == (204, "handling=strict, max-affected=3")
-    lenient = await send(studio, "PATCH", path, {"language": "y"}, Prefer="max-affected=1")
+    lenient = await send(studio, "PATCH", path, {"language": "y"}, Prefer="max-affected=1,handling=lenient")
+    assert lenient.headers["Preference-Applied"] == "handling=lenient", "what is not heeded is not said to be"
     assert lenient.status == 204
 
 

@@ -226,6 +226,10 @@ async def test_only_what_reads_is_asked_with_get(studio: Shop) -> None:
     for path in ("/rpc/content_offer", "/rpc/content_offer?content_id=7", f"/rpc/content_offer?content_id={ANNA}&x=1"):
         assert (await studio.refused(path))[:2] == (422, "PS102")
     assert (await studio.refused(f"/rpc/content_offer?content_id={ANNA}&content_id={ANNA}"))[:2] == (422, "PS102")
+    _, _, twice = await studio.refused(f"/rpc/content_offer?content_id={ANNA}&content_id={ANNA}")
+    assert [fault["path"] for fault in twice["fields"]] == ["content_id"]
+    assert (await studio.refused(f"/rpc/content_offer?content_id={ANNA}%ff"))[:2] == (400, "PS104")
+    assert (await studio.refused(f"/rpc/content_offer?content_id={ANNA}%2500"))[:2] == (422, "PS102")
     for body in (b"{", b"[]", b"7"):
         assert (await refusal(studio, "publish_content", body))[0] in (400, 422)
     assert await refusal(studio, "publish_content", b"") == (422, "PS102")

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Annotated
 from uuid import UUID
@@ -17,14 +18,16 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.context import PEOPLE, Asked, Command, Handler
+from core.domain.context import PEOPLE, Asked, Command, Handler, Subjects
 from core.domain.credentials import digest
 from core.errors import (
     ACCESS_TOKEN_EXPIRED,
     BAD_ACCESS_TOKEN,
+    BAD_FIELD,
     NOT_FOUND,
     OUT_OF_SCOPE,
     QUOTA_REACHED,
+    Fault,
     Refusal,
     bad_field,
 )
@@ -40,7 +43,7 @@ SHOWN_CHARS = 8
 MOST_KEYS = 50
 
 _VERBS = ("read", "insert", "update", "delete", "*")
-_SCOPE = re.compile(rf"(?:(?:[a-z_]{{1,63}}|\*):(?:{'|'.join(map(re.escape, _VERBS))})|rpc:[a-z_]{{1,63}})")
+_SCOPE = re.compile(rf"(?!rpc:)(?:[a-z_]{{1,63}}|\*):(?:{'|'.join(map(re.escape, _VERBS))})|rpc:(?:[a-z_]{{1,63}}|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,24 @@ def check_key(key: ApiKey | None, now: datetime) -> Refusal | None:
     return None
 
 
-def check_scopes(scopes: Sequence[str]) -> Refusal | None:
-    """Each is `table:verb` (read, insert, update, delete; * for any) or `rpc:command`."""
+def check_scopes(scopes: Sequence[str], subjects: Subjects) -> Refusal | None:
+    """Each is `table:verb` (read, insert, update, delete; * for any) or `rpc:command`, of what is served."""
     for at, scope in enumerate(scopes):
-        if _SCOPE.fullmatch(scope) is None and scope != "rpc:*":
-            return bad_field(f"scopes[{at}]", "must be like contents:read, *:read, contents:* or rpc:publish_content")
+        path = f"scopes[{at}]"
+        if _SCOPE.fullmatch(scope) is None:
+            return bad_field(path, "must be like contents:read, *:read, contents:* or rpc:publish_content")
+        table, _, verb = scope.partition(":")
+        kind, name, known = ("command", verb, subjects["rpc"]) if table == "rpc" else ("table", table, subjects)
+        if name != "*" and name not in known:
+            why, meant = f"there is no {kind} {name}", get_close_matches(name, known, n=1, cutoff=0.75)
+            hint = f"Perhaps you meant {meant[0]}." if meant else None
+            return Refusal(BAD_FIELD, f"{path}: {why}", hint, faults=(Fault(path, why),), data={"scope": scope})
     return None
+
+
+def check_create(asked: CreateApiKey, subjects: Subjects) -> Refusal | None:
+    """What the scopes name is there: a key for nothing would be found out when it is refused."""
+    return check_scopes(asked.scopes, subjects)
 
 
 # COMMANDS
@@ -133,7 +148,7 @@ class RevokedApiKey(msgspec.Struct, frozen=True):
 
 COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
-        "create_api_key": Command(CreateApiKey, CreatedApiKey, PEOPLE, shows_secret=True),
+        "create_api_key": Command(CreateApiKey, CreatedApiKey, PEOPLE, shows_secret=True, check=check_create),
         "revoke_api_key": Command(RevokeApiKey, RevokedApiKey, PEOPLE),
     }
 )
@@ -143,8 +158,6 @@ async def do_create(tx: Tx, viewer: Viewer, asked: CreateApiKey, now: datetime) 
     """Raises Refusal OUT_OF_SCOPE (a key makes no keys), BAD_FIELD, QUOTA_REACHED."""
     if viewer.scopes is not None:
         raise Refusal(OUT_OF_SCOPE, "An API key makes no API keys.", "Sign in.")
-    if refusal := check_scopes(asked.scopes):
-        raise refusal
     if asked.expires_at is not None and asked.expires_at <= now:
         raise bad_field("expires_at", "must be in the future")
     key, key_id, scopes = MARK + secrets.token_urlsafe(32), uuid7(), sorted(set(asked.scopes))

@@ -245,16 +245,50 @@ async def test_uses_wait_while_the_database_is_away_and_the_oldest_go_first(
         *((scope, True) for scope in ("contents:read", "*:*", "*:insert", "carts:*", "rpc:publish_content", "rpc:*")),
         *(
             (scope, False)
-            for scope in ("", "read", "contents:write", "contents", "Contents:read", ":read", "rpc:", "a:read b:read")
+            for scope in (
+                "",
+                "read",
+                "contents:write",
+                "contents",
+                "Contents:read",
+                ":read",
+                "rpc:",
+                "a:read b:read",
+                "content:read",
+                "rpc:read",
+                "rpc:publish",
+                "publish_content:*",
+            )
         ),
         ("contents:read\n", False),
     ],
 )
 def test_a_scope_is_a_subject_and_a_verb(scope: str, is_one: bool) -> None:
-    refusal = check_scopes(["*:read", scope])
+    refusal = check_scopes(
+        ["*:read", scope], {"contents": ["read"], "carts": ["read", "insert"], "rpc": ["publish_content"]}
+    )
     assert (refusal is None) is is_one
     if refusal:
         assert (refusal.code, refusal.faults[0].path) == (BAD_FIELD, "scopes[1]")
+
+
+@pytest.mark.parametrize(
+    ("scope", "why", "hint"),
+    [
+        ("content:read", "there is no table content", "Perhaps you meant contents."),
+        ("zzz:*", "there is no table zzz", None),
+        ("accounts:read", "there is no table accounts", None),
+        ("rpc:publish_contents", "there is no command publish_contents", "Perhaps you meant publish_content."),
+    ],
+)
+async def test_a_key_is_made_for_what_is_served_alone(house: House, scope: str, why: str, hint: str | None) -> None:
+    headers = await house.sign_in(house.cast.vera)
+    body = {"name": "Reports", "scopes": ["contents:read", scope]}
+    response = await house.client.post("/rest/v1/rpc/create_api_key", json=body, headers=headers)
+    refusal = await refused(response, 422, "PS102")
+    assert refusal["fields"] == [{"path": "scopes[1]", "why": why}]
+    assert (refusal["scope"], refusal["hint"]) == (scope, hint)
+    assert await asked(house, "SELECT FROM api_keys") == []
 
 
 @given(st.sampled_from(["contents", "genres"]), st.sampled_from(["read", "update"]), st.sets(st.sampled_from(

@@ -66,9 +66,7 @@ BAD_REFRESH_TOKEN = Code("PS309", 400, "The refresh token is not valid.", "Sign 
 TOO_MANY_TRIES = Code("PS310", 429, "Too many tries.", "Wait a little and try again.")
 
 # PS4xx playback
-BAD_PLAYBACK_TOKEN = Code(
-    "PS401", 401, "The playback token is not valid.", "Ask POST /play/{content_id} for a new one."
-)
+BAD_PLAYBACK_TOKEN = Code("PS401", 401, "The playback token is invalid.", "Ask POST /play/{content_id} for a new one.")
 PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", "Ask POST /play/{content_id} for a new one.")
 NOT_ENTITLED = Code("PS403", 403, "You do not have access to this title.")
 PLAYBACK_REVOKED = Code("PS404", 403, "Access to this title has ended.")
@@ -174,6 +172,8 @@ ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding
 NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypted title's key with.")
 KEY_LOST = Code("PS637", 500, "The key of this encrypted title cannot be opened any more.", "Encode the title again.")
 
+NOT_REPACKAGED = Code("PS970", 409, "An encoding of this kind is given no subtitles.", "Encode the title again.")
+
 NOTHING_SEALS = Code(
     "PS625", 501, "Secrets cannot be kept here: there is no sealing key.", "The operator sets PENSTOCK_SEALING_KEYS."
 )
@@ -182,9 +182,7 @@ UNKNOWN_TOPIC = Code("PS627", 422, "There is no such event.")
 WEBHOOK_DISABLED = Code("PS628", 409, "The webhook is disabled.", "Enable it first: enable_webhook.")
 STEP_REQUIRED = Code("PS630", 409, "This onboarding step is required and cannot be skipped.")
 EXPERIMENT_CLOSED = Code("PS631", 409, "The experiment is not running.")
-SHOWN_ONCE = Code(
-    "PS632", 409, "That was done, and what it made is shown once only.", "Make another, or rotate its secret."
-)
+SHOWN_ONCE = Code("PS632", 409, "It was done, and what it made is shown once.", "Make another, or rotate its secret.")
 
 # PS9xx ours
 INTERNAL = Code("PS901", 500, "Something went wrong on our side.", "Give the request id to the operator.")

@@ -16,12 +16,15 @@ from core.domain import media_keys, media_pieces, media_previews, media_repackag
 from core.domain.media_tasks import Waiting
 from core.viewer import Viewer, service
 from transcoder import figures
+from transcoder.orphans import end_orphans
 from transcoder.scratch import sweep
 from transcoder.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
 COUNT_S = 10.0
+# A look at 500 processes takes some 10 ms.
+ORPHANS_S = 10.0
 
 
 class Upkeep:
@@ -32,15 +35,25 @@ class Upkeep:
         self._shop = shop
         self._lost_keys = set[UUID]()
         self._counts_again_at = 0.0
+        self._looks_again_at = 0.0
 
     async def take_turn(self) -> None:
         """Raises DatabaseDown, StoreDown, Refusal: the next turn goes on."""
         if removed := await asyncio.to_thread(sweep, self._shop.scratch):
             log.info("scratch_swept", folders=removed)
+        await self.end_orphans()
         await self.rescue()
         await self.queue_due()
         await self.tidy()
         await self.count_waiting()
+
+    async def end_orphans(self) -> None:
+        """Now and then; of workers of this machine that were killed."""
+        now = time.monotonic()
+        if now >= self._looks_again_at:
+            self._looks_again_at = now + ORPHANS_S
+            if ended := await asyncio.to_thread(end_orphans):
+                log.warning("sandboxes_ended", count=ended)
 
     async def rescue(self) -> None:
         """Tasks of dead workers are queued again."""

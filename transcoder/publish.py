@@ -118,7 +118,7 @@ async def publish(
     except BaseException:
         await withdraw(store, prefix)
         raise
-    return Manifest(sum(size for size, _ in objects.values()), checksum_of(sums), objects)
+    return Manifest(sum(size for size, _ in wanted.values()), checksum_of(sums), objects)
 
 
 async def _copy(store: ObjectStore, source: str, target: str) -> None:

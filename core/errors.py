@@ -171,6 +171,8 @@ ENCODER_LACKS = Code("PS635", 500, "This worker's ffmpeg lacks what the encoding
 NO_KEY_RING = Code("PS636", 500, "This worker has no key ring to seal an encrypted title's key with.")
 KEY_LOST = Code("PS637", 500, "The key of this encrypted title cannot be opened any more.", "Encode the title again.")
 
+NOT_REPACKAGED = Code("PS970", 409, "An encoding of this kind is given no subtitles.", "Encode the title again.")
+
 NOTHING_SEALS = Code(
     "PS625", 501, "No sealing key: no secret is kept here.", "The operator sets PENSTOCK_SEALING_KEYS."
 )

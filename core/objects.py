@@ -41,8 +41,7 @@ class ObjectStore:
         self.provider = {"file": "file", "s3": "s3", "gs": "gcs", "az": "azure"}[url.split(":", 1)[0]]
         if self.provider == "file":
             root = Path(url.removeprefix("file://"))
-            root.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(root)
+            self._store = LocalStore(root, mkdir=True)
             self.folder: Path | None = root
             """Where the objects lie, for a store that is a folder."""
         else:
@@ -99,6 +98,11 @@ class ObjectStore:
         with _down(key):
             await obstore.put_async(self._store, key, data, chunk_size=CHUNK_BYTES, max_concurrency=2)
 
+    async def copy(self, source: str, target: str) -> None:
+        """Gives the bytes under `source` a second key, within the store; in a folder they are linked. Raises StoreDown."""
+        with _down(target):
+            await obstore.copy_async(self._store, source, target)
+
     async def fetch_to(self, key: str, target: Path) -> None:
         """Writes the object into a local file, a chunk at a time. Raises ObjectMissing, StoreDown."""
         with _down(key), _missing(key):
@@ -119,25 +123,28 @@ class ObjectStore:
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under `prefix/`."""
+        async for key, _ in self.sizes(prefix):
+            yield key
+
+    async def sizes(self, prefix: str) -> AsyncIterator[tuple[str, int]]:
+        """Every key under `prefix/` with its bytes."""
         with _down(prefix):
             async for batch in obstore.list(self._store, prefix=prefix):
                 for meta in batch:
-                    yield meta["path"]
+                    yield meta["path"], meta["size"]
 
     async def sync(self, prefix: str) -> None:
         """Returns when everything under `prefix` would survive a power cut. Remote stores promise that at `put`."""
         if self.folder is not None:
             await asyncio.to_thread(_fsync_tree, self.folder, prefix)
 
-    async def delete_prefix(self, prefix: str) -> int:
-        """Deletes every object under `prefix/`; how many there were."""
-        keys = [key async for key in self.keys(prefix)]
-        if keys:
-            with _down(prefix):
-                await obstore.delete_async(self._store, keys)
+    async def delete_prefix(self, prefix: str, keep: frozenset[str] = frozenset()) -> None:
+        """Deletes every object under `prefix/` but the keys in `keep`."""
+        keys = [key async for key in self.keys(prefix) if key not in keep]
+        with _down(prefix):
+            await obstore.delete_async(self._store, keys)
         if self.folder is not None:
             _remove_empty_folders(self.folder / prefix)
-        return len(keys)
 
 
 @contextmanager
@@ -160,10 +167,8 @@ def _missing(key: str) -> Iterator[None]:
 
 def _fsync_tree(root: Path, prefix: str) -> None:
     top = root / prefix
-    names = [*top.rglob("*"), top] if top.is_dir() else [top]
     # Up to the root: a new folder's name is kept by its parent.
-    names += [folder for folder in top.parents if folder.is_relative_to(root)]
-    for path in names:
+    for path in (*top.rglob("*"), top, *(folder for folder in top.parents if folder.is_relative_to(root))):
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -172,7 +177,6 @@ def _fsync_tree(root: Path, prefix: str) -> None:
 
 
 def _remove_empty_folders(top: Path) -> None:
-    if top.is_dir():
-        for folder in sorted((p for p in top.rglob("*") if p.is_dir()), reverse=True):
+    for folder in sorted((path for path in (top, *top.rglob("*")) if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
             folder.rmdir()
-        top.rmdir()

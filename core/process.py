@@ -40,9 +40,13 @@ NO_LIMITS = Limits()
 
 def die_with_parent(limits: Limits = NO_LIMITS, death_signal: int = signal.SIGKILL) -> Callable[[], None]:
     """What the child runs between fork and exec. Uses only system calls: other threads may hold locks."""
+    parent = os.getpid()
 
     def prepare() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if os.getppid() != parent:
+            # It died between the fork and the line above, so nothing will be sent any more.
+            os.kill(os.getpid(), signal.SIGKILL)
         for kind, value, more in (
             # SIGXCPU comes before SIGKILL, which could be anybody's: who was ended by its own limit can be told.
             (resource.RLIMIT_CPU, limits.cpu_s, 1),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.domain.media_results import Rendition
 from transcoder import playlists
-from transcoder.captions import cut_vtt, thumbnails_vtt, write_vtt
+from transcoder.captions import thumbnails_vtt
 from transcoder.codecs import CODECS, range_name
 from transcoder.dash import Stream, Words, manifest
 from transcoder.encode_picture import video_file
@@ -23,19 +23,15 @@ from transcoder.package import INIT, Packaged, package_audio, package_video
 from transcoder.playlists import Bandwidth, Choice, Piece, Variant
 from transcoder.samples import Decoded, read_record
 from transcoder.source import Source
-from transcoder.texts import CHARACTERISTICS, DASH_ROLES, Text, choose_texts, embedded_texts
+from transcoder.subtitles import GROUP, PLAYLIST, keep_basis, lay_subtitles, unused
+from transcoder.texts import Text, embedded_texts
 
 MASTER = "master.m3u8"
-PLAYLIST = "playlist.m3u8"
 IFRAMES = "iframes.m3u8"
 DASH = "manifest.mpd"
-WHOLE_TEXT = "whole.vtt"
 POSTER = "poster.jpg"
 AUDIO_GROUP = "audio"
-TEXT_GROUP = "text"
 _DESCRIBES = "public.accessibility.describes-video"
-# Subtitles are small: fewer, longer segments than the picture's.
-_TEXT_SEGMENTS_JOINED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ class _Layout:
             called = track.title or language_name(language) or f"Audio {sound.track + 1}"
             if track.is_described and track.title is None:
                 called = f"{called} (described)"
-            name = _unused(called if sound.channels == 2 else f"{called} (5.1)", names)
+            name = unused(called if sound.channels == 2 else f"{called} (5.1)", names)
             folder = f"audio/{number}-{language}"
             raw = audio_file(self.raw, number)
             packaged = package_audio(raw, self.out / folder, self.plan.segment)
@@ -131,46 +127,11 @@ class _Layout:
             ]
 
     def add_texts(self, given: Sequence[Text]) -> None:
-        names: set[str] = set()
-        folders: set[str] = set()
-        default = next((text for text in given if text.is_default), None)
-        for text in choose_texts(tuple(embedded_texts(self.source, self.raw)), given):
-            self._add_text(text, names, folders, is_default=text is default)
-
-    def _add_text(self, text: Text, names: set[str], folders: set[str], *, is_default: bool) -> None:
-        name = _unused(text.name, names)
-        folder = f"subtitles/{_unused(text.language, folders, '-')}"
-        segments, pieces = self._text_durations(), []
-        (self.out / folder).mkdir(parents=True)
-        for at, (duration, document) in enumerate(zip(segments, cut_vtt(text.cues, segments), strict=True)):
-            data = document.encode()
-            (self.out / folder / f"{at}.vtt").write_bytes(data)
-            pieces.append(Piece(f"{at}.vtt", duration, len(data)))
-        target_s = playlists.target_duration(pieces)
-        self._write(f"{folder}/{PLAYLIST}", playlists.media_playlist(pieces, target_s, init=None))
-        whole = write_vtt(text.cues)
-        self._write(f"{folder}/{WHOLE_TEXT}", whole)
-        bps = max(1, int(8 * len(whole.encode()) / self.plan.duration))
-        self.words.append(Words(f"{folder}/{WHOLE_TEXT}", text.language, bps, DASH_ROLES[text.kind]))
-        self.choices.append(
-            Choice(
-                "SUBTITLES", TEXT_GROUP, name, text.language, f"{folder}/{PLAYLIST}", is_default,
-                is_forced=text.kind == "forced", characteristics=CHARACTERISTICS[text.kind],
-            )
-        )  # fmt: skip
-        self.renditions.append(
-            Rendition(
-                "subtitles", name, f"{folder}/{PLAYLIST}", "wvtt", language=text.language, segment_count=len(pieces),
-                size_bytes=sum(p.size_bytes for p in pieces), duration_ms=_ms(self.plan.duration),
-            )
-        )  # fmt: skip
-
-    def _text_durations(self) -> list[Fraction]:
-        whole, left, durations = self.plan.segment * _TEXT_SEGMENTS_JOINED, self.plan.duration, []
-        while left > 0:
-            durations.append(min(whole, left))
-            left -= whole
-        return durations
+        own = tuple(embedded_texts(self.source, self.raw))
+        laid = lay_subtitles(self.out, keep_basis(self.out, self.plan.duration, self.plan.segment, own), given)
+        self.choices += laid.choices
+        self.words += laid.words
+        self.renditions += laid.renditions
 
     def add_pictures(self) -> None:
         grid = self.plan.grid
@@ -204,7 +165,7 @@ class _Layout:
             self.variants.append(
                 Variant(
                     f"{folder}/{PLAYLIST}", both, (track.codecs, *sound_codecs), track.width, track.height, grid.rate,
-                    AUDIO_GROUP if self.sounds else None, TEXT_GROUP if has_text else None, video_range=video_range,
+                    AUDIO_GROUP if self.sounds else None, GROUP if has_text else None, video_range=video_range,
                     score=score(rung) if several else None, place=CODECS.index(rung.codec),
                 )
             )  # fmt: skip
@@ -296,15 +257,6 @@ def add_stills(generation: Generation, plan: Plan, raw: Path) -> Generation:
 def score(rung: Rung) -> int:
     """SCORE: more lines look better, then the range, then the codec that shows more at the same rate."""
     return 10 * rung.lines + (5 if rung.range != "sdr" else 0) + CODECS.index(rung.codec) + 1
-
-
-def _unused(name: str, taken: set[str], joint: str = " ") -> str:
-    candidate, number = name, 1
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}{joint}{number}"
-    taken.add(candidate)
-    return candidate
 
 
 def _ms(duration: Fraction) -> int:

@@ -16,7 +16,6 @@ from core.domain.media_keys import SealedKey, new_key, seal_key
 from core.domain.media_results import Finished, Poster, Split
 from core.domain.media_tasks import Attempt
 from core.errors import Refusal
-from core.keys import KeyRing
 from core.objects import StoreDown
 from transcoder import encode, encoder, pieces
 from transcoder.abilities import check_abilities
@@ -31,6 +30,7 @@ from transcoder.preview import Show, make_preview
 from transcoder.probe import probe
 from transcoder.progress import ENCODE_SHARE
 from transcoder.publish import Manifest, publish, withdraw
+from transcoder.repackage import repackage
 from transcoder.scratch import attempt_folder
 from transcoder.source import Source
 from transcoder.status import Status
@@ -38,7 +38,7 @@ from transcoder.texts import Text, fetch_texts
 from transcoder.unsound import Unsound, told
 from transcoder.whole import encode_whole
 from transcoder.wishes import decide_wishes
-from transcoder.workshop import Workshop, check_room
+from transcoder.workshop import Workshop, check_room, ring_of
 
 # Formats whose index leads to the key frame before any instant: only those are worth cutting into chunks.
 _INDEXED = frozenset({"mov", "matroska"})
@@ -64,6 +64,8 @@ async def perform(attempt: Attempt, shop: Workshop, status: Status, show: Show) 
                     await pieces.encode_sound(attempt, shop, folder, status)
                 case "stitch":
                     return await _stitch(attempt, shop, folder, status)
+                case "repackage":
+                    return await repackage(attempt, shop, folder, status)
             return None
     except Unsound as unsound:
         # What was made is sound; what the store gave back is not.
@@ -145,13 +147,6 @@ async def _finish(
         shop.store, generation.folder, prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
     )
     return _finished(generation, manifest, shop, prefix, sealed)
-
-
-def ring_of(shop: Workshop) -> KeyRing:
-    """What keys are sealed with. Raises Transient: another worker may have one."""
-    if shop.ring is None:
-        raise Transient(Refusal(errors.NO_KEY_RING, hint="Set PENSTOCK_SECRET_KEYS for every worker."))
-    return shop.ring
 
 
 async def _assemble(

@@ -17,6 +17,7 @@ _NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 _PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
 _CHANNELS = "urn:mpeg:mpegB:cicp:ChannelConfiguration"
 _ROLE = "urn:mpeg:dash:role:2011"
+_TEXT_SET = '<AdaptationSet contentType="text"'
 _CICP = "urn:mpeg:mpegB:cicp:"
 _PQ, _BT2020 = 16, 9
 
@@ -69,15 +70,33 @@ def manifest(duration: Fraction, longest: Fraction, streams: Sequence[Stream], w
         lines += _set(
             f'contentType="audio" mimeType="audio/mp4" id="sound-{number}" lang={quoteattr(stream.language)}', [stream]
         )
-    for number, words_ in enumerate(words):
+    return "\n".join([*lines, *_texts(words), "</Period>", "</MPD>", ""])
+
+
+def with_words(mpd: str, words: Sequence[Words]) -> str:
+    """A manifest of ours with these subtitles in place of those it has; all else as it stands."""
+    kept, is_text = [], False
+    for line in mpd.splitlines():
+        is_text = is_text or line.startswith(_TEXT_SET)
+        if line == "</Period>":
+            kept += _texts(words)
+        if not is_text:
+            kept.append(line)
+        is_text = is_text and line != "</AdaptationSet>"
+    return "\n".join([*kept, ""])
+
+
+def _texts(words: Sequence[Words]) -> list[str]:
+    lines = []
+    for number, text in enumerate(words):
         lines += [
-            f'<AdaptationSet contentType="text" mimeType="text/vtt" id="text-{number}" lang={quoteattr(words_.language)}>',
-            f'<Role schemeIdUri="{_ROLE}" value="{words_.role}"/>',
-            f'<Representation id={quoteattr(words_.path)} bandwidth="{words_.bandwidth_bps}">'
-            f"<BaseURL>{words_.path}</BaseURL></Representation>",
+            f'{_TEXT_SET} mimeType="text/vtt" id="text-{number}" lang={quoteattr(text.language)}>',
+            f'<Role schemeIdUri="{_ROLE}" value="{text.role}"/>',
+            f'<Representation id={quoteattr(text.path)} bandwidth="{text.bandwidth_bps}">'
+            f"<BaseURL>{text.path}</BaseURL></Representation>",
             "</AdaptationSet>",
         ]
-    return "\n".join([*lines, "</Period>", "</MPD>", ""])
+    return lines
 
 
 def _set(attributes: str, streams: Sequence[Stream]) -> list[str]:

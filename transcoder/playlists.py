@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 VERSION = 7
 DEFAULT_VARIANT_BPS = 2_000_000
+_SUBTITLES = "#EXT-X-MEDIA:TYPE=SUBTITLES,"
+_VARIANT = "#EXT-X-STREAM-INF:"
+_NO_CAPTIONS = ",CLOSED-CAPTIONS=NONE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,18 @@ def multivariant_playlist(choices: Sequence[Choice], variants: Sequence[Variant]
         if variant.is_iframes:
             lines.append(f"#EXT-X-I-FRAME-STREAM-INF:{_variant(variant)},URI={_quoted(variant.uri)}")
     return "\n".join(lines) + "\n"
+
+
+def with_subtitles(master: str, choices: Sequence[Choice]) -> str:
+    """A multivariant playlist of ours with these subtitles, all of one group, in place of those it has; all else as it stands."""
+    lines = [line for line in master.splitlines() if not line.startswith(_SUBTITLES)]
+    first = next(at for at, line in enumerate(lines) if line.startswith(_VARIANT))
+    group = f",SUBTITLES={_quoted(choices[0].group)}" if choices else ""
+    for at, line in enumerate(lines):
+        if line.startswith(_VARIANT):
+            plain = re.sub(r',SUBTITLES="[^"]*"', "", line)
+            lines[at] = plain.replace(_NO_CAPTIONS, group + _NO_CAPTIONS)
+    return "\n".join([*lines[:first], *(_choice(choice) for choice in choices), *lines[first:]]) + "\n"
 
 
 def _choice(choice: Choice) -> str:

@@ -7,6 +7,7 @@ between us and it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from core.process import run_tool
+from transcoder.orphans import VARIABLE, name_owner
 
 ROOT = Path(__file__).resolve().parent.parent
 _CONFINE = Path(__file__).resolve().with_name("confine.py")
@@ -101,7 +103,7 @@ def _bubblewrap(path: str, reads: Sequence[str], writes: Sequence[str], cwd: str
         argv += ["--ro-bind-try", name, name]
     for name in writes:
         argv += ["--bind", name, name]
-    return [*argv, "--chdir", cwd, "--"]
+    return [*argv, "--setenv", VARIABLE, name_owner(os.getpid()) or "", "--chdir", cwd, "--"]
 
 
 def _outermost(names: Iterable[str]) -> list[str]:

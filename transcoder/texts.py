@@ -70,7 +70,10 @@ async def fetch_texts(store: ObjectStore, given: Sequence[GivenText]) -> tuple[T
             log.warning("subtitles_lost", track=str(track.track_id), key=track.storage_key)
             continue
         cues = await asyncio.to_thread(parse_subtitles, read_text(data))
-        texts.append(Text(track.kind, language_tag(track.language), track.label, tuple(cues), track.is_default))
+        language = language_tag(track.language)
+        # Whoever gave no label gave the language in its place.
+        name = (name_text(track.kind, language) if track.label == track.language else None) or track.label
+        texts.append(Text(track.kind, language, name, tuple(cues), track.is_default))
     return tuple(texts)
 
 

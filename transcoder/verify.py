@@ -16,6 +16,7 @@ from transcoder.unsound import Rule, expect
 from transcoder.verify_media import ROUNDING, Checked, check_iframes, check_rendition, read_playlist
 
 MASTER = "master.m3u8"
+_VARIANT = "#EXT-X-STREAM-INF:"
 # One frame of sound at 48 kHz; the picture is cut on exact frames.
 SOUND_FRAME = Fraction(1024, 48_000)
 # A source's length is where its last packet ends, which a grid of frames meets within one of them.
@@ -35,11 +36,7 @@ def verify(folder: Path, duration: Fraction, source_s: float | None = None) -> i
         expect(abs(float(duration) - source_s) <= _SLOWEST_FRAME, Rule.DURATION, MASTER, differing)
     media = {about["URI"]: about for about in _tags(lines, "EXT-X-MEDIA")}
     frames = {about["URI"]: about for about in _tags(lines, "EXT-X-I-FRAME-STREAM-INF")}
-    variants = {
-        lines[number + 1]: _attributes(line)
-        for number, line in enumerate(lines)
-        if line.startswith("#EXT-X-STREAM-INF:")
-    }
+    variants = {lines[number + 1]: _attributes(line) for number, line in enumerate(lines) if line.startswith(_VARIANT)}
     expect(bool(variants), Rule.PLAYLIST, MASTER, "names no rendition")
     for path in (*media, *frames, *variants):
         expect((folder / path).is_file(), Rule.PLAYLIST, path, "is named by the master and not there")
@@ -68,6 +65,35 @@ def verify(folder: Path, duration: Fraction, source_s: float | None = None) -> i
             "has no variant",
         )
     return len(everything) + len(texts)
+
+
+def verify_texts(folder: Path, master_before: str, duration: Fraction, there: frozenset[str]) -> int:
+    """Checks what a repackaging changes, by the same rules; how many subtitles it has. Raises Unsound.
+
+    `master_before` is that of the generation whose pictures and sounds were checked when it was made; `there` names its objects.
+    """
+    lines = (folder / MASTER).read_text("utf-8").splitlines()
+    before = master_before.splitlines()
+    same = _without_texts(lines) == _without_texts(before)
+    expect(same, Rule.PLAYLIST, MASTER, "says something else of pictures and sounds than before")
+    media = {about["URI"]: about for about in _tags(lines, "EXT-X-MEDIA")}
+    variants = {lines[at + 1]: _attributes(line) for at, line in enumerate(lines) if line.startswith(_VARIANT)}
+    texts = sorted(path for path, about in media.items() if about["TYPE"] == "SUBTITLES")
+    for path in (*variants, *(path for path in media if path not in texts)):
+        expect(path in there, Rule.PLAYLIST, path, "is named by the master and not there")
+    for path in texts:
+        expect((folder / path).is_file(), Rule.PLAYLIST, path, "is named by the master and not there")
+        _check_text(folder, path, duration)
+    for path, about in variants.items():
+        offered = ("SUBTITLES" in about) == bool(texts)
+        expect(offered, Rule.GROUPS, path, "names a group of subtitles and there are none, or the other way round")
+    _check_groups(variants, media)
+    return len(texts)
+
+
+def _without_texts(lines: list[str]) -> list[str]:
+    kept = (line for line in lines if not line.startswith("#EXT-X-MEDIA:TYPE=SUBTITLES"))
+    return [re.sub(r',SUBTITLES="[^"]*"', "", line) if line.startswith(_VARIANT) else line for line in kept]
 
 
 def _tags(lines: list[str], name: str) -> list[dict[str, str]]:

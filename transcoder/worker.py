@@ -19,11 +19,11 @@ import structlog
 
 from core import errors
 from core.database import Database, DatabaseDown, Tx
-from core.domain import media_keys, media_pieces, media_previews, media_tasks
+from core.domain import media_pieces, media_tasks
 from core.domain.media_encoding import USUAL, Encoding
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Split
-from core.domain.media_tasks import Attempt, Waiting
+from core.domain.media_tasks import Attempt
 from core.errors import Refusal
 from core.keys import KeyRing
 from core.objects import ObjectStore, StoreDown
@@ -35,8 +35,8 @@ from transcoder.ladder import USUAL_TOP
 from transcoder.publish import withdraw
 from transcoder.room import USUAL as USUAL_BOUNDS
 from transcoder.room import Bounds, Room
-from transcoder.scratch import sweep
 from transcoder.status import Status
+from transcoder.upkeep import Upkeep
 from transcoder.workshop import DEFAULT_CHUNK_S, Workshop
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,6 @@ Outcome = Literal["done", "again", "parked", "failed", "cancelled", "given_back"
 
 RENEW_S = 1.0
 RESCUE_S = 2.0
-COUNT_S = 10.0
 # A message that found no free slot goes back, so that an idle worker elsewhere may have it.
 SLOT_WAIT_S = 3.0
 RETRY_DELAY_S = (5, 15, 60, 120)
@@ -83,11 +82,10 @@ class Worker:
         self._store = store
         self._room = Room(scratch, bounds)
         self._shop = Workshop(store, scratch, ffmpeg, chunk_s, encoding, ring, top)
+        self.upkeep = Upkeep(database, self._shop)
         self._slots = asyncio.Semaphore(slots)
         self._stopping = asyncio.Event()
         self._is_finishing = False
-        self._lost_keys = set[UUID]()
-        self._counts_again_at = 0.0
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def stop(self) -> None:
@@ -129,14 +127,10 @@ class Worker:
             self._slots.release()
 
     async def look_after(self) -> None:
-        """Until `stop`: wakes tasks of dead workers, sweeps the scratch of those that died on this machine, counts the queue."""
+        """Until `stop`: what a worker does every other second beside its tasks (upkeep.py)."""
         while not self._stopping.is_set():
             try:
-                if removed := await asyncio.to_thread(sweep, self._shop.scratch):
-                    log.info("scratch_swept", folders=removed)
-                await self._rescue()
-                await self._tidy()
-                await self._count_waiting()
+                await self.upkeep.take_turn()
             except (DatabaseDown, Refusal, StoreDown) as error:
                 log.warning("rescue_failed", error=str(error))
             except Exception:
@@ -145,58 +139,6 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCUE_S):
                     await self._stopping.wait()
-
-    async def _rescue(self) -> None:
-        for viewer in await self._viewers():
-            async with self._database.transaction(viewer) as tx:
-                count = await media_tasks.rescue(tx)
-            if count:
-                log.info("tasks_woken", count=count, tenant=str(viewer.tenant_id))
-
-    async def _count_waiting(self) -> None:
-        now = time.monotonic()
-        if now < self._counts_again_at:
-            return
-        self._counts_again_at = now + COUNT_S
-        found: list[Waiting] = []
-        for viewer in await self._viewers():
-            async with self._database.transaction(viewer) as tx:
-                found += await media_tasks.waiting(tx)
-        figures.show_waiting(found)
-
-    async def _tidy(self) -> None:
-        """Pieces of jobs that have ended, also of those whose worker did not live to see it; and sources nobody reads."""
-        await self._shop.let_go()
-        for viewer in await self._viewers():
-            async with self._database.transaction(viewer) as tx:
-                jobs = await media_pieces.leftovers(tx)
-            for job_id in jobs:
-                await self._store.delete_prefix(media_tasks.pieces_prefix(job_id))
-                async with self._database.transaction(viewer) as tx:
-                    await media_pieces.forget_leftovers(tx, job_id)
-            await self._renew_seals(viewer)
-            async with self._database.transaction(viewer) as tx:
-                previews = await media_previews.expired(tx)
-            for generation_id, prefix in previews:
-                await self._store.delete_prefix(prefix)
-                async with self._database.transaction(viewer) as tx:
-                    await media_previews.forget(tx, generation_id)
-
-    async def _renew_seals(self, viewer: Viewer) -> None:
-        """After the ring has turned: its older keys are then free to be retired."""
-        if (ring := self._shop.ring) is None:
-            return
-        async with self._database.transaction(viewer) as tx:
-            renewed, lost = await media_keys.renew_seals(tx, ring)
-        if renewed:
-            log.info("keys_sealed_anew", count=renewed, tenant=str(viewer.tenant_id))
-        if unknown := set(lost) - self._lost_keys:
-            self._lost_keys |= unknown
-            log.error("keys_lost", generations=[str(one) for one in unknown], hint="Encode these titles again.")
-
-    async def _viewers(self) -> list[Viewer]:
-        async with self._database.transaction(service()) as tx:
-            return [service(tenant_id) for tenant_id in await media_tasks.tenants(tx)]
 
     async def _pass_on(self, viewer: Viewer, task_id: UUID) -> None:
         try:

@@ -106,6 +106,13 @@ class Workshop:
             held.folder.close()
 
 
+def ring_of(shop: Workshop) -> KeyRing:
+    """What keys are sealed with. Raises Transient: another worker may have one."""
+    if shop.ring is None:
+        raise Transient(Refusal(errors.NO_KEY_RING, hint="Set PENSTOCK_SECRET_KEYS for every worker."))
+    return shop.ring
+
+
 def check_room(scratch: Path, wanted: Plan, duration: Fraction) -> int:
     """Bytes of scratch that `duration` seconds of the plan may take. Raises Transient unless the disk has them."""
     bps = sum(rung.max_bps for rung in wanted.rungs) + sum(sound.bps for sound in wanted.sounds)

@@ -27,7 +27,7 @@ SQL = load("core.domain", "media.sql")
 # -------------------------------------------------------------------------------------------------------------- TABLES
 
 TABLES = (
-    Table("generations", hidden=frozenset({"store_prefix"})),
+    Table("generations", hidden=frozenset({"store_prefix", "texts_digest"})),
     Table("renditions"),
     Table("text_tracks", verbs=frozenset({"read", "update", "delete"}), updatable=frozenset({"label", "is_default"})),
     Table("files", verbs=frozenset({"read", "delete"})),

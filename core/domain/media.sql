@@ -20,10 +20,11 @@ INSERT INTO storage (file_id, storage_provider, bucket, storage_key) VALUES ($1,
 SELECT q.max_bytes FROM tenant_quotas q WHERE q.tenant_id = app_tenant_id() AND q.max_bytes IS NOT NULL FOR UPDATE OF q
 
 -- name: held_bytes value
--- What the tenant holds: files that are not deleted, and generations that are kept.
+-- What the tenant holds: files that are not deleted, and generations that are kept. What is deleted within a day, and is held once more
+-- with other subtitles, counts once.
 SELECT ((SELECT coalesce(sum(f.size), 0) FROM files f WHERE f.tenant_id = app_tenant_id() AND NOT f.is_deleted)
       + (SELECT coalesce(sum(g.size_bytes), 0) FROM generations g JOIN contents c ON c.id = g.content_id
-         WHERE c.tenant_id = app_tenant_id() AND g.state IN ('published', 'retired')))::bigint
+         WHERE c.tenant_id = app_tenant_id() AND g.state IN ('published', 'retired') AND g.replaced_at IS NULL))::bigint
 
 -- name: job_insert value
 -- A job of one task waits for a worker; its tenant.
@@ -53,4 +54,5 @@ UPDATE transcode_jobs SET cancel_requested = true WHERE id = $1
 
 -- name: job_for_retry one
 -- A job as it was asked for.
-SELECT j.state::text, j.content_id, j.priority, j.publish_when_done, j.codecs, j.quality, j.is_encrypted FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j
+SELECT j.state::text, j.content_id, j.priority, j.publish_when_done, j.codecs, j.quality, j.is_encrypted, j.is_repackaging
+FROM transcode_jobs j WHERE j.id = $1 FOR UPDATE OF j

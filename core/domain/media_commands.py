@@ -20,6 +20,7 @@ from core.domain.context import Asked, Command, Context, Handler
 from core.domain.media import SQL, STATES, TABLES, submit_again
 from core.domain.media_encoding import Encoding
 from core.domain.media_failures import PieceFailure, read_failures
+from core.domain.media_repackaging import repackage_again
 from core.domain.media_tasks import end_job
 from core.errors import Refusal
 from core.viewer import Viewer
@@ -151,6 +152,8 @@ async def do_retry_encoding(tx: Tx, viewer: Viewer, asked: RetryEncoding, now: d
     assert row is not None  # or it was refused
     encoding = Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"])
     async with acting_as_service(tx):
+        if row["is_repackaging"]:
+            return JobQueued(await repackage_again(tx, row["content_id"], viewer.user_id))
         again = await submit_again(
             tx,
             row["content_id"],

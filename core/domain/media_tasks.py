@@ -18,9 +18,10 @@ from core import errors
 from core.database import Row, Tx
 from core.domain import media_dispatch, media_keys, media_previews
 from core.domain.media_encoding import AS_SET, Encoding
+from core.domain.media_origin import Origin, find_origin
 from core.domain.media_previews import Preview
 from core.domain.media_results import Finished, Planned, Poster
-from core.domain.media_texts import GivenText, given_texts
+from core.domain.media_texts import GivenText, given_texts, texts_digest
 from core.errors import Code, Refusal
 from core.ids import uuid7
 from core.queries import load
@@ -33,9 +34,9 @@ LEASE_S = 8.0
 STITCH_BONUS = 200
 FIRST_BONUS = 100
 _STEP = 100_000
+_FIRST_STAGES = {"transcode": ("probing", 0), "stitch": ("assembling", 90), "repackage": ("packaging", 0)}
 
-
-Kind = Literal["transcode", "preview", "encode", "audio", "stitch"]
+Kind = Literal["transcode", "preview", "encode", "audio", "stitch", "repackage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Attempt:
     encoding: Encoding = AS_SET
     texts: tuple[GivenText, ...] = ()
     """Subtitles that were uploaded beside the film."""
+    origin: Origin | None = None
+    """What a repackaging starts from."""
     resumes: bool = False
     """Whether players already hold what an earlier attempt has put under `store_prefix`: it is continued, never replaced."""
 
@@ -133,13 +136,19 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     if turn != "take":
         await decline(tx, row, turn)
         return None
+    origin = await find_origin(tx, row["content_id"]) if row["kind"] == "repackage" else None
+    if row["kind"] == "repackage" and origin is None:
+        # Withdrawn since it was asked for.
+        code = errors.CONTENT_NOT_READY
+        await end_badly(tx, row, "failed", code.code, code.message)
+        return None
     fence = await tx.value(SQL["task_take"], task_id, owner, LEASE_S)
     source = await tx.one(SQL["source_get"], row["file_id"])
     assert source is not None  # by foreign key
     language, prefix, resumes = None, f"{pieces_prefix(row['job_id'])}/{task_id}-{fence}", False
     pieces: tuple[Piece, ...] = ()
     texts: tuple[GivenText, ...] = ()
-    if row["kind"] in ("transcode", "stitch"):
+    if row["kind"] in ("transcode", "stitch", "repackage"):
         language, prefix = await _allot(tx, row, fence)
         texts = await given_texts(tx, row["content_id"])
     if row["kind"] == "preview":
@@ -150,7 +159,7 @@ async def take_task(tx: Tx, task_id: UUID, owner: str) -> Attempt | None:
     return Attempt(
         task_id, fence, row["attempts"] + 1, row["max_attempts"], row["content_id"], language, source["name"],
         source["size"], source["storage_key"], prefix, row["job_id"], row["kind"], row["chunk_no"], row["source"], pieces,
-        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), texts, resumes,
+        Encoding(row["codecs"] and tuple(row["codecs"]), row["quality"], row["is_encrypted"]), texts, origin, resumes,
     )  # fmt: skip
 
 
@@ -173,7 +182,7 @@ async def _allot(tx: Tx, row: Row, fence: int) -> tuple[str | None, str]:
     generation = await tx.one(SQL["generation_reuse"], row["generation_id"], fence) if row["generation_id"] else None
     generation = generation or await tx.one(SQL["generation_insert"], row["content_id"], fence)
     assert generation is not None
-    stage, percent = ("assembling", 90) if row["kind"] == "stitch" else ("probing", 0)
+    stage, percent = _FIRST_STAGES[row["kind"]]
     await tx.run(SQL["job_start"], row["job_id"], generation["id"], stage, percent)
     return content["language"], generation["store_prefix"]
 
@@ -243,7 +252,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
     generation_id = row["generation_id"]
     await tx.run(
         SQL["generation_publish"], generation_id, done.duration_ms, done.width, done.height, done.has_video,
-        done.has_audio, done.size_bytes, done.checksum,
+        done.has_audio, done.size_bytes, done.checksum, texts_digest(attempt.texts),
     )  # fmt: skip
     await tx.run_many(
         SQL["rendition_insert"],
@@ -257,7 +266,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
     )  # fmt: skip
     if done.key is not None:
         await media_keys.store_key(tx, generation_id, done.key)
-    await tx.run(SQL["generation_retire"], row["content_id"], generation_id)
+    await tx.run(SQL["generation_retire"], row["content_id"], generation_id, row["kind"] == "repackage")
     poster_id = await _store_poster(tx, row["content_id"], done.poster) if done.poster else None
     whole_s = -(-done.duration_ms // 1000)
     await tx.run(SQL["content_publish"], row["content_id"], generation_id, whole_s, poster_id, row["publish_when_done"])
@@ -301,7 +310,7 @@ async def give_back(
         return False
     code = why.code if why else None
     await tx.run(SQL["task_give_back"], attempt.task_id, delay_s, int(refund), code, message or None, details)
-    if row["kind"] == "transcode":
+    if row["kind"] in ("transcode", "repackage"):
         await tx.run(SQL["job_give_back"], row["job_id"])
     if delay_s <= 0:
         await queue_tasks(tx, row["tenant_id"], row["priority"], [(attempt.task_id, FIRST_BONUS)])

@@ -76,7 +76,7 @@ WITH kept AS (
     FROM kept k JOIN transcode_tasks t ON t.job_id = k.job_id AND t.kind IN ('encode', 'audio') GROUP BY k.job_id
 ), shown AS (
     UPDATE transcode_jobs j SET
-        progress = CASE k.kind WHEN 'preview' THEN j.progress WHEN 'transcode' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
+        progress = CASE k.kind WHEN 'preview' THEN j.progress WHEN 'transcode' THEN $4 WHEN 'repackage' THEN $4 WHEN 'stitch' THEN 90 + $4 / 10 ELSE greatest(j.progress, p.percent) END,
         eta_s = CASE WHEN k.kind = 'transcode' THEN $5
                      WHEN p.percent > 1 THEN (extract(epoch FROM now() - j.started_at) * (100 - p.percent) / p.percent)::integer END,
         stage = CASE k.kind WHEN 'preview' THEN j.stage ELSE $6 END,
@@ -120,7 +120,7 @@ UPDATE transcode_jobs SET state = 'queued', stage = 'waiting', progress = 0, eta
 -- name: generation_publish none
 -- The generation is whole and may be played.
 UPDATE generations SET state = 'published', published_at = now(), duration_ms = $2, width = $3, height = $4, has_video = $5,
-                       has_audio = $6, size_bytes = $7, checksum = $8
+                       has_audio = $6, size_bytes = $7, checksum = $8, texts_digest = $9
 WHERE id = $1
 
 -- name: rendition_insert none
@@ -130,8 +130,8 @@ INSERT INTO renditions (generation_id, kind, name, path, codecs, width, height, 
 VALUES ($1, $2::text::rendition_kind, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 
 -- name: generation_retire none
--- What was playing until now stays in the store for those who are watching it.
-UPDATE generations SET state = 'retired' WHERE content_id = $1 AND id <> $2 AND state = 'published'
+-- What was playing until now stays in the store for those who are watching it. $3: nothing of it is lost with it.
+UPDATE generations SET state = 'retired', replaced_at = CASE WHEN $3 THEN now() END WHERE content_id = $1 AND id <> $2 AND state = 'published'
 
 -- name: content_publish none
 -- Players are given the new generation. A picture that somebody chose is kept; an earlier poster of ours is replaced.
@@ -160,7 +160,7 @@ WITH due AS (
     UPDATE transcode_tasks t SET state = 'queued', owner = NULL, lease_until = now() + interval '5 minutes'
     FROM due WHERE t.id = due.id RETURNING t.id, t.job_id, t.kind
 ), waiting AS (
-    UPDATE transcode_jobs j SET state = 'queued', stage = 'waiting', eta_s = NULL FROM woken WHERE j.id = woken.job_id AND j.state = 'running' AND woken.kind = 'transcode'
+    UPDATE transcode_jobs j SET state = 'queued', stage = 'waiting', eta_s = NULL FROM woken WHERE j.id = woken.job_id AND j.state = 'running' AND woken.kind IN ('transcode', 'repackage')
 )
 SELECT woken.id, j.tenant_id, j.priority FROM woken JOIN transcode_jobs j ON j.id = woken.job_id
 

@@ -5,7 +5,9 @@ Decides what is a subtitle file. The bytes lie in the object store; how they bec
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -102,3 +104,9 @@ async def given_texts(tx: Tx, content_id: UUID) -> tuple[GivenText, ...]:
         GivenText(row["id"], row["kind"], row["language"], row["label"], row["is_default"], row["storage_key"])
         for row in await tx.many(SQL["texts_given"], content_id)
     )
+
+
+def texts_digest(texts: Sequence[GivenText]) -> str:
+    """Names what a generation is packaged with: other tracks, other files, other words in a menu make another."""
+    told = [(t.kind, t.language, t.label, t.is_default, t.storage_key) for t in texts]
+    return hashlib.sha256(msgspec.json.encode(told)).hexdigest()

@@ -3,7 +3,7 @@
 CREATE TYPE generation_state AS ENUM ('building', 'published', 'retired', 'failed');
 CREATE TYPE rendition_kind AS ENUM ('video', 'audio', 'subtitles', 'iframes');
 CREATE TYPE job_state AS ENUM ('queued', 'running', 'succeeded', 'failed', 'cancelled');
-CREATE TYPE task_kind AS ENUM ('transcode', 'split', 'preview', 'encode', 'audio', 'stitch');
+CREATE TYPE task_kind AS ENUM ('transcode', 'split', 'preview', 'encode', 'audio', 'stitch', 'repackage');
 CREATE TYPE task_state AS ENUM ('queued', 'running', 'done', 'failed', 'cancelled');
 CREATE TYPE text_track_kind AS ENUM ('subtitles', 'captions', 'forced');
 
@@ -21,6 +21,8 @@ CREATE TABLE generations (
     size_bytes    bigint NOT NULL DEFAULT 0,
     checksum      text,
     is_preview    boolean NOT NULL DEFAULT false,
+    texts_digest  text,
+    replaced_at   timestamptz,
     created_at    timestamptz NOT NULL DEFAULT now(),
     published_at  timestamptz,
     CONSTRAINT generations__number_unique UNIQUE (content_id, number),
@@ -30,7 +32,10 @@ CREATE TABLE generations (
 COMMENT ON TABLE generations IS 'One encoding of a content; immutable once published. A failed re-encode leaves the old one playing.';
 CREATE INDEX generations_preview_idx ON generations (published_at) WHERE is_preview;
 COMMENT ON COLUMN generations.is_preview IS 'Played while the real one is encoded: it grows, and is deleted a day after it was replaced.';
-COMMENT ON COLUMN generations.checksum IS 'SHA-256 over the manifest of object names, sizes and hashes.';
+CREATE INDEX generations_replaced_idx ON generations (replaced_at) WHERE replaced_at IS NOT NULL;
+COMMENT ON COLUMN generations.checksum IS 'SHA-256 of its object objects.sha256, which lists the names, sizes and hashes of all others.';
+COMMENT ON COLUMN generations.texts_digest IS 'Which uploaded subtitles it was packaged with; when the title''s are others, it is packaged again.';
+COMMENT ON COLUMN generations.replaced_at IS 'When another packaging of the same pictures and sounds took its place; its objects are deleted a day later.';
 CREATE TRIGGER generations_transition BEFORE UPDATE ON generations FOR EACH ROW EXECUTE FUNCTION
     allow_transitions('state', 'building>published', 'building>failed', 'published>retired', 'retired>published');
 
@@ -83,6 +88,39 @@ CREATE TABLE text_tracks (
 CREATE INDEX text_tracks_content_id_idx ON text_tracks (content_id);
 CREATE INDEX text_tracks_file_id_idx ON text_tracks (file_id);
 
+CREATE TABLE text_changes (
+    content_id uuid PRIMARY KEY REFERENCES contents ON DELETE CASCADE,
+    tenant_id  uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX text_changes_tenant_id_idx ON text_changes (tenant_id, changed_at);
+COMMENT ON TABLE text_changes IS 'Titles whose uploaded subtitles have changed since a worker last compared them with what players are given.';
+
+-- However a track changes (an upload, a request, a cascade), its title is looked at. A note that is there already is written anew,
+-- so that a worker that is about to take it waits for this change.
+CREATE FUNCTION note_text_change(content uuid) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO text_changes (content_id, tenant_id) SELECT id, tenant_id FROM contents WHERE id = content AND app_is_staff()
+    ON CONFLICT (content_id) DO UPDATE SET changed_at = now()
+$$;
+CREATE FUNCTION text_tracks_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        UPDATE files SET is_deleted = true, deleted_at = now() WHERE id = OLD.file_id AND NOT is_deleted;
+        PERFORM note_text_change(OLD.content_id);
+    ELSE
+        PERFORM note_text_change(NEW.content_id);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER text_tracks_changed AFTER INSERT OR UPDATE OR DELETE ON text_tracks FOR EACH ROW EXECUTE FUNCTION text_tracks_changed();
+CREATE FUNCTION files_of_texts_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM note_text_change(t.content_id) FROM text_tracks t WHERE t.file_id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER files_of_texts_changed AFTER UPDATE OF is_deleted ON files FOR EACH ROW
+    WHEN (OLD.is_deleted <> NEW.is_deleted AND NEW.entity_type = 'text_track') EXECUTE FUNCTION files_of_texts_changed();
+
 CREATE TABLE transcode_jobs (
     id            uuid PRIMARY KEY DEFAULT uuid7(),
     tenant_id     uuid NOT NULL DEFAULT app_tenant_id() REFERENCES tenants ON DELETE CASCADE,
@@ -104,6 +142,7 @@ CREATE TABLE transcode_jobs (
         CHECK (codecs <@ ARRAY['h264', 'hevc', 'av1'] AND 'h264' = ANY (codecs)),
     quality       text CONSTRAINT transcode_jobs__quality_known CHECK (quality IN ('fast', 'auto')),
     is_encrypted  boolean,
+    is_repackaging boolean NOT NULL DEFAULT false,
     error_code    text,
     error_message text,
     created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
@@ -126,6 +165,7 @@ COMMENT ON COLUMN transcode_jobs.remaining IS 'Pieces that are not done; whoever
 COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all pieces of the job.';
 COMMENT ON COLUMN transcode_jobs.ladder IS 'The renditions that are being made, [{kind, name, codec, width, height, bps, channels, language}], once they have been decided.';
 COMMENT ON COLUMN transcode_jobs.codecs IS 'Asked for; null: as the installation is set. So are quality and is_encrypted.';
+COMMENT ON COLUMN transcode_jobs.is_repackaging IS 'Nothing is encoded: the pictures and sounds that players have get the subtitles that the title has now.';
 COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION
@@ -166,8 +206,8 @@ CREATE TRIGGER transcode_tasks_transition BEFORE UPDATE ON transcode_tasks FOR E
     allow_transitions('state', 'queued>running', 'queued>cancelled', 'queued>failed', 'running>queued', 'running>done',
                       'running>failed', 'running>cancelled', 'failed>queued', 'cancelled>queued');
 
-SELECT protect_table(t) FROM unnest(ARRAY['generations', 'generation_keys', 'renditions', 'text_tracks', 'transcode_jobs',
-    'transcode_tasks']::regclass[]) AS t;
+SELECT protect_table(t) FROM unnest(ARRAY['generations', 'generation_keys', 'renditions', 'text_tracks', 'text_changes',
+    'transcode_jobs', 'transcode_tasks']::regclass[]) AS t;
 CREATE POLICY generations_read ON generations FOR SELECT USING (EXISTS (SELECT FROM contents c WHERE c.id = content_id));
 CREATE POLICY generations_write ON generations FOR ALL
     USING ((SELECT app_is_service()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
@@ -183,6 +223,9 @@ CREATE POLICY text_tracks_read ON text_tracks FOR SELECT USING (EXISTS (SELECT F
 CREATE POLICY text_tracks_write ON text_tracks FOR ALL
     USING ((SELECT app_is_staff()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id))
     WITH CHECK ((SELECT app_is_staff()) AND EXISTS (SELECT FROM contents c WHERE c.id = content_id));
+CREATE POLICY text_changes_staff ON text_changes FOR ALL
+    USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))
+    WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()));
 CREATE POLICY transcode_jobs_staff ON transcode_jobs FOR ALL
     USING (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()))
     WITH CHECK (tenant_id = (SELECT app_tenant_id()) AND (SELECT app_is_staff()));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from core.domain import media
 from core.domain.media_encoding import AS_SET, Encoding
 from core.errors import Refusal
 from core.objects import ObjectStore
-from edge.cli.titles import follow, hand_in
+from edge.cli.titles import Beside, follow, hand_in, read_beside
 from edge.cli.up import settings_for
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation, running_settings
@@ -29,6 +30,7 @@ def run_publish(
     free: bool,
     data: Path | None,
     encoding: Encoding = AS_SET,
+    subtitles: Sequence[str] = (),
 ) -> int:
     """Transcodes and publishes; 0 when the title can be watched, 1 when the file was refused."""
     if not file.is_file():
@@ -38,13 +40,20 @@ def run_publish(
     )
     if refusal := media.check_title(new):
         raise ServiceFault("publish", f"was refused: {refusal.message}", "See `./penstock publish --help`.")
-    return asyncio.run(_publish(settings_for(port=0, data=data), file, new))
+    try:
+        beside = [read_beside(one) for one in subtitles]
+    except Refusal as refusal:
+        told = " ".join(filter(None, (refusal.message or refusal.code.message, refusal.hint or refusal.code.hint)))
+        raise ServiceFault(
+            "publish", f"was refused: {told.removesuffix('.')}", "See `./penstock publish --help`."
+        ) from None
+    return asyncio.run(_publish(settings_for(port=0, data=data), file, new, beside))
 
 
-async def _publish(settings: Settings, file: Path, title: media.NewTitle) -> int:
+async def _publish(settings: Settings, file: Path, title: media.NewTitle, subtitles: Sequence[Beside]) -> int:
     console = Console(stderr=True)
     if (running := running_settings(settings)) is not None:
-        return await publish_into(running, file, title, console)
+        return await publish_into(running, file, title, console, subtitles)
     installation = Installation(settings)
     supervisor = Supervisor(installation, open_socket(settings))
     try:
@@ -52,7 +61,7 @@ async def _publish(settings: Settings, file: Path, title: media.NewTitle) -> int
             await installation.start()
             supervisor.start(edges=0, workers=1)
         watching = asyncio.create_task(supervisor.watch(stop := asyncio.Event()))
-        code = await publish_into(installation.settings, file, title, console)
+        code = await publish_into(installation.settings, file, title, console, subtitles)
         stop.set()
         await watching
         return code
@@ -60,12 +69,14 @@ async def _publish(settings: Settings, file: Path, title: media.NewTitle) -> int
         await asyncio.to_thread(supervisor.stop)
 
 
-async def publish_into(settings: Settings, file: Path, title: media.NewTitle, console: Console) -> int:
+async def publish_into(
+    settings: Settings, file: Path, title: media.NewTitle, console: Console, subtitles: Sequence[Beside] = ()
+) -> int:
     """Hands the file in and follows it to its end."""
     assert settings.database_url is not None
     database = await Database.connect(settings.database_url, name="publish", max_size=2)
     try:
-        job = await hand_in(database, ObjectStore(settings.store_url), file, title)
+        job = await hand_in(database, ObjectStore(settings.store_url), file, title, subtitles)
         row = (await follow(database, [job.job_id], console))[job.job_id]
     except Refusal as refusal:
         console.print(f"[red]{refusal.message or refusal.code.message}")

@@ -6,6 +6,7 @@ import asyncio
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from core.database import Database, Row
-from core.domain import media
+from core.domain import media, media_texts
+from core.errors import bad_field
 from core.ids import uuid7
 from core.objects import ObjectStore
 from core.queries import load
@@ -22,18 +24,55 @@ from edge.api.partial import checksum_of
 
 SQL = load("edge.cli", "library.sql")
 POLL_S = 0.25
+NOWHERE = UUID(int=0)
+"""The id of a title that is not there yet."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 
-async def hand_in(database: Database, objects: ObjectStore, path: Path, title: media.NewTitle) -> media.Submitted:
-    """Stores the file and its rows and wakes a worker. Raises Refusal, StoreDown, DatabaseDown."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A subtitle file for a title that is being handed in."""
+
+    language: str
+    path: Path
+
+
+def read_beside(given: str) -> Beside:
+    """`LANG=FILE` as it is typed. Raises Refusal."""
+    language, equals, name = given.partition("=")
+    if not equals or not name:
+        raise bad_field("subtitles", f"must be LANG=FILE such as de=film.de.srt, not {given[:80]!r}")
+    path = Path(name)
+    if not path.is_file():
+        raise bad_field("subtitles", f"finds no file {name[:200]!r}")
+    text = media_texts.NewText(NOWHERE, language, language)
+    if refusal := media_texts.check_text(text, path.stat().st_size) or media_texts.check_document(path.read_bytes()):
+        raise refusal
+    return Beside(language, path)
+
+
+async def hand_in(
+    database: Database, objects: ObjectStore, path: Path, title: media.NewTitle, subtitles: Sequence[Beside] = ()
+) -> media.Submitted:
+    """Stores the files and their rows and wakes a worker. Raises Refusal, StoreDown, DatabaseDown."""
+    size_bytes = path.stat().st_size + sum(one.path.stat().st_size for one in subtitles)
     async with database.transaction(service()) as tx:
-        await media.check_quota(tx, path.stat().st_size)
+        await media.check_quota(tx, size_bytes)
+    file = await _store(objects, path)
+    texts = [(await _store(objects, one.path), one.language) for one in subtitles]
+    async with database.transaction(service()) as tx:
+        made = await media.submit(tx, file, title)
+        for text_file, language in texts:
+            await media.submit_text(tx, text_file, media_texts.NewText(made.content_id, language, language))
+        return made
+
+
+async def _store(objects: ObjectStore, path: Path) -> media.NewFile:
     file_id = uuid7()
     key = f"files/{file_id}/source"
     await objects.put(key, path)
     await objects.sync(key)
-    file = media.NewFile(
+    return media.NewFile(
         file_id=file_id,
         name=re.sub(r"[\x00-\x1f\x7f\\]", "_", path.name)[:200],
         size_bytes=path.stat().st_size,
@@ -44,8 +83,6 @@ async def hand_in(database: Database, objects: ObjectStore, path: Path, title: m
         storage_key=key,
         uploader_id=None,
     )
-    async with database.transaction(service()) as tx:
-        return await media.submit(tx, file, title)
 
 
 async def follow(database: Database, jobs: Sequence[UUID], console: Console) -> Mapping[UUID, Row]:

@@ -351,6 +351,50 @@ async def test_staff_publish_an_encrypted_film_and_follow_it_until_it_plays(
     await expect(page.get_by_test_id("upload-encryption")).to_be_visible()
 
 
+async def test_staff_give_a_playing_film_subtitles_and_take_them_away(
+    somebody: Visitor, demo: Demo, tmp_path: Path
+) -> None:
+    """Nobody encodes it again, and whoever opens it then has them."""
+    words = tmp_path / "seahorse.fr.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:20,000\nVoici la vallée\n")
+    page = somebody.page
+    await somebody.sign_in(ADA)
+    await page.goto(f"{demo.url}/studio/jobs")
+    await page.get_by_test_id("job-row").filter(has_text=SEAHORSE).last.get_by_test_id("job-link").click()
+    desk = page.get_by_test_id("subtitles")
+    await desk.get_by_test_id("subtitle-file").set_input_files(words)
+    await expect(desk.get_by_test_id("subtitle-language")).to_have_value("fr")
+    await desk.get_by_test_id("subtitle-label").fill("Français, relu")
+    await desk.get_by_test_id("subtitle-add").click()
+    track = desk.get_by_test_id("subtitle-track")
+    await expect(track).to_contain_text("Français, relu")
+    await expect(track.get_by_test_id("subtitle-state")).to_have_text("offered", timeout=60_000)
+    await fits_a_phone(somebody)
+    await somebody.watch(SEAHORSE)
+    await somebody.plays_on(0.5)
+    await page.get_by_test_id("tracks-menu").click()
+    await expect(page.get_by_role("menuitemradio", name="Français, relu")).to_be_visible()
+
+    await page.go_back()
+    await desk.get_by_test_id("subtitle-remove").click()
+    await desk.get_by_test_id("subtitle-remove-sure").click()
+    await expect(track).to_have_count(0)
+
+    playing = f"/rest/v1/contents?id=eq.{demo.id_of(SEAHORSE)}&select=g:generations!contents__generation_exists(renditions(kind))"
+    async with signed_in(demo, ADA) as ada:
+
+        async def gone() -> bool:
+            _, rows = await ada.call("GET", playing)
+            return all(one["kind"] != "subtitles" for one in rows[0]["g"]["renditions"])
+
+        await until(gone, 60, "the film to be without subtitles again")
+    somebody.expected.append(re.compile("422"))
+    words.write_text("no words at all")
+    await desk.get_by_test_id("subtitle-file").set_input_files(words)
+    await desk.get_by_test_id("subtitle-add").click()
+    await expect(desk.get_by_test_id("subtitle-problem")).to_contain_text("no subtitles that can be read")
+
+
 async def test_a_file_that_is_no_film_fails_in_words(somebody: Visitor, demo: Demo, tmp_path: Path) -> None:
     letter = tmp_path / "letter.mp4"
     letter.write_text("Dear Sir or Madam,\n" * 200)

@@ -58,10 +58,10 @@ class Watched(ObjectStore):
             self.states.setdefault(key, []).append(text)
         await super().put(key, data)
 
-    async def delete_prefix(self, prefix: str) -> int:
+    async def delete_prefix(self, prefix: str, keep: frozenset[str] = frozenset()) -> None:
         """What is removed has no states any more: another try begins anew."""
         self.states.clear()
-        return await super().delete_prefix(prefix)
+        await super().delete_prefix(prefix, keep)
 
 
 async def an_attempt(path: Path, *, number: int = 1, most: int = 3, resumes: bool = False) -> Attempt:

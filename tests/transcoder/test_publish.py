@@ -13,8 +13,9 @@ import pytest
 from core.ids import uuid7
 from core.objects import ObjectStore, StoreDown
 from tests.transcoder.test_worker import left_in
-from transcoder.publish import publish
+from transcoder.publish import SUMS, publish, read_sums
 from transcoder.scratch import attempt_folder, sweep, used_bytes
+from transcoder.unsound import Unsound
 
 
 def generation(folder: Path, segments: int = 20) -> Path:
@@ -49,11 +50,14 @@ async def test_everything_is_stored_and_the_master_comes_last(objects: ObjectSto
     shares: list[float] = []
     manifest = await publish(store, generation(tmp_path / "out"), "hls/a/1-1", shares.append)
     assert store.order[-1] == "hls/a/1-1/master.m3u8"
-    assert len(await keys(store, "hls/a/1-1")) == 21
+    assert len(await keys(store, "hls/a/1-1")) == 22
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert manifest.size_bytes == 20_008
-    assert manifest.checksum.startswith("sha256:")
+    sums = await store.get(f"hls/a/1-1/{SUMS}")
+    assert manifest.size_bytes == 20_008 + len(sums)
+    assert read_sums(sums, manifest.checksum) == manifest.objects
+    with pytest.raises(Unsound, match=SUMS):
+        read_sums(sums.replace(b"master", b"maste2"), manifest.checksum)
 
 
 @pytest.mark.parametrize("takes", [0, 7, 20])

@@ -12,7 +12,7 @@ function task(about: Partial<Task>): Task {
 
 function job(about: Partial<JobDetail>): JobDetail {
   return {
-    id: ID, content_id: ID, file_id: ID, state: 'running', progress: 0, eta_s: null, stage: 'encoding', cancel_requested: false,
+    id: ID, content_id: ID, file_id: ID, state: 'running', progress: 0, eta_s: null, stage: 'encoding', cancel_requested: false, is_repackaging: false,
     error_code: null, error_message: null, created_at: '', started_at: null, finished_at: null, contents: null, at_work: [],
     codecs: null, quality: null, is_encrypted: null, ladder: null, files: null, tasks: [], generations: null, ...about,
   };
@@ -75,9 +75,10 @@ describe('a job’s parts', () => {
   });
 
   it('states and rates in words', () => {
-    expect(stateWords({ state: 'running', cancel_requested: true })).toBe('Stopping');
-    expect(stateWords({ state: 'cancelled', cancel_requested: true })).toBe('Cancelled');
-    expect(stageWords({ state: 'running', stage: 'some_new_stage', cancel_requested: false })).toBe('Some new stage');
+    expect(stateWords({ state: 'running', cancel_requested: true, is_repackaging: false })).toBe('Stopping');
+    expect(stateWords({ state: 'cancelled', cancel_requested: true, is_repackaging: false })).toBe('Cancelled');
+    expect(stateWords({ state: 'running', cancel_requested: false, is_repackaging: true })).toBe('Packaging');
+    expect(stageWords({ state: 'running', stage: 'some_new_stage', cancel_requested: false, is_repackaging: false })).toBe('Some new stage');
     expect([bitRate(5_200_000), bitRate(128_000), bitRate(null)]).toEqual(['5.2 Mbit/s', '128 kbit/s', '']);
     expect(['1080p-hevc', '720p', 'Deutsch'].map(sizeName)).toEqual(['1080p', '720p', 'Deutsch']);
   });

@@ -82,6 +82,12 @@ def publish(
     encrypt: Annotated[
         bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt the segments (AES-128).")
     ] = None,
+    subtitles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--subtitles", metavar="LANG=FILE", help="SubRip, WebVTT or ASS beside it: de=film.de.srt. May be repeated."
+        ),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Transcode FILE and publish it. Works beside a running `./penstock up`, and without one."""
@@ -98,6 +104,7 @@ def publish(
             free=free,
             data=data,
             encoding=encoding,
+            subtitles=subtitles or (),
         )
     )
 

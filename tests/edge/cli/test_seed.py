@@ -61,6 +61,7 @@ BY_TRIGGER = {
     "tenants",
     "help_request_messages",
     "notifications",
+    "text_changes",
 }
 TABLES = """
 SELECT c.relname AS name,

@@ -3,7 +3,7 @@
 import { callJson } from '../api';
 import { isOpen, JOB_COLUMNS, percentOf, withNumbers, type Job } from './jobs';
 
-export type TaskKind = 'transcode' | 'preview' | 'encode' | 'audio' | 'stitch';
+export type TaskKind = 'transcode' | 'preview' | 'encode' | 'audio' | 'stitch' | 'repackage';
 
 export interface Task {
   id: string;
@@ -161,6 +161,7 @@ const KINDS: Record<TaskKind, string> = {
   encode: 'Piece',
   audio: 'Sound and subtitles',
   stitch: 'Joining and checking',
+  repackage: 'Packaging with other subtitles',
 };
 
 export function taskName(task: { kind: TaskKind; chunk_no: number | null }): string {

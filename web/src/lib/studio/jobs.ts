@@ -17,6 +17,8 @@ export interface Job {
   stage: string;
   /** A person has asked for its end, and a worker has to stop first. */
   cancel_requested: boolean;
+  /** Nothing is encoded: the title gets other subtitles. */
+  is_repackaging: boolean;
   error_code: string | null;
   error_message: string | null;
   created_at: string;
@@ -28,7 +30,7 @@ export interface Job {
 }
 
 export const JOB_COLUMNS =
-  'id,content_id,file_id,state,progress,eta_s,stage,cancel_requested,error_code,error_message,created_at,started_at,finished_at,' +
+  'id,content_id,file_id,state,progress,eta_s,stage,cancel_requested,is_repackaging,error_code,error_message,created_at,started_at,finished_at,' +
   'contents(title,content_type,thumbnail_image_id)';
 const AT_WORK = 'at_work:transcode_tasks(owner)&at_work.state=eq.running';
 
@@ -81,8 +83,9 @@ const STATES: Record<JobState, string> = {
   cancelled: 'Cancelled',
 };
 
-export function stateWords(job: Pick<Job, 'state' | 'cancel_requested'>): string {
+export function stateWords(job: Pick<Job, 'state' | 'cancel_requested' | 'is_repackaging'>): string {
   if (job.cancel_requested && isOpen(job)) return 'Stopping';
+  if (job.is_repackaging && job.state === 'running') return 'Packaging';
   return STATES[job.state] ?? job.state;
 }
 
@@ -92,11 +95,12 @@ const STAGES: Record<string, string> = {
   measuring: 'Measuring the picture',
   encoding: 'Encoding',
   assembling: 'Joining the pieces',
+  packaging: 'Adding the subtitles',
   verifying: 'Checking the result',
   publishing: 'Publishing',
 };
 
-export function stageWords(job: Pick<Job, 'state' | 'stage' | 'cancel_requested'>): string {
+export function stageWords(job: Pick<Job, 'state' | 'stage' | 'cancel_requested' | 'is_repackaging'>): string {
   const plain = job.stage.replaceAll('_', ' ');
   return STAGES[job.stage] ?? (plain ? plain.charAt(0).toUpperCase() + plain.slice(1) : stateWords(job));
 }

@@ -1,0 +1,63 @@
+"""`penstock publish`: a film with the subtitles that lie beside it, handed in together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core.database import Database
+from core.domain import media, media_repackaging, media_texts
+from core.objects import ObjectStore
+from core.viewer import service
+from edge.cli.__main__ import app
+from edge.cli.titles import Beside, hand_in
+from edge.local.fault import ServiceFault
+from tests.transcoder.test_worker import look
+
+SRT = b"1\n00:00:00,200 --> 00:00:00,900\nWords\n"
+
+
+async def test_subtitles_beside_a_film_are_its_tracks_before_a_worker_sees_it(
+    database: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    film, words = tmp_path / "film.mp4", tmp_path / "film.de.srt"
+    film.write_bytes(b"a film")
+    words.write_bytes(SRT)
+    title = media.NewTitle("A film")
+    made = await hand_in(database, objects, film, title, [Beside("de", words), Beside("pt-BR", words)])
+    async with database.transaction(service()) as tx:
+        given = await media_texts.given_texts(tx, made.content_id)
+    assert [(text.language, text.label, text.kind) for text in given] == [
+        ("de", "de", "subtitles"),
+        ("pt-BR", "pt-BR", "subtitles"),
+    ]
+    assert [await objects.get(text.storage_key) for text in given] == [SRT, SRT]
+    # The job that waits takes them with it: there is nothing to be done beside it.
+    async with database.transaction(service()) as tx:
+        assert await media_repackaging.queue_due(tx) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("film.srt", "must be LANG=FILE"),
+        ("de=", "must be LANG=FILE"),
+        ("de=not-there.srt", "finds no file"),
+        ("d e=film.srt", "must be a BCP 47 tag"),
+        ("de=empty.srt", "no subtitles that can be read"),
+    ],
+)
+async def test_subtitles_that_are_none_stop_the_whole_thing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.mp4").write_bytes(b"a film")
+    (tmp_path / "film.srt").write_bytes(SRT)
+    (tmp_path / "empty.srt").write_bytes(b"no words")
+    typed = ["publish", "film.mp4", "--title", "A film", "--subtitles", "en=film.srt", "--subtitles", given]
+    result = CliRunner().invoke(app, typed)
+    assert isinstance(result.exception, ServiceFault)
+    assert told in str(result.exception)
+    assert (await look(database, "SELECT count(*) AS n FROM files"))["n"] == 0

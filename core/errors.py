@@ -66,9 +66,8 @@ BAD_REFRESH_TOKEN = Code("PS309", 400, "The refresh token is not valid.", "Sign 
 TOO_MANY_TRIES = Code("PS310", 429, "Too many tries.", "Wait a little and try again.")
 
 # PS4xx playback
-_PLAY_AGAIN = "Ask POST /play/{content_id} for a new one."
-BAD_PLAYBACK_TOKEN = Code("PS401", 401, "The playback token is not valid.", _PLAY_AGAIN)
-PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", _PLAY_AGAIN)
+BAD_PLAYBACK_TOKEN = Code("PS401", 401, "The playback token is not valid.", "POST /play/{content_id} makes another.")
+PLAYBACK_EXPIRED = Code("PS402", 410, "The playback token has expired.", "POST /play/{content_id} makes another.")
 NOT_ENTITLED = Code("PS403", 403, "You do not have access to this title.")
 PLAYBACK_REVOKED = Code("PS404", 403, "Access to this title has ended.")
 CONTENT_NOT_FOUND = Code("PS405", 404, "There is no such title.")

@@ -79,10 +79,7 @@ def sent_to_change(change: Change) -> Iterator[Sent]:
     """What is written, each value as PostgreSQL is given it, and what the conditions compare with."""
     for at, row in enumerate(change.payload.rows):
         for column in change.columns:
-            value, path = (
-                row.get(column.name),
-                column.name if len(change.payload.rows) == 1 else f"[{at}].{column.name}",
-            )
-            if value is not None:
+            path = column.name if len(change.payload.rows) == 1 else f"[{at}].{column.name}"
+            if (value := row.get(column.name)) is not None:
                 yield Sent(path, column.type, value if isinstance(value, str) else orjson.dumps(value).decode())
     yield from sent_to_read(change.tree)

@@ -105,6 +105,8 @@ def pytest_configure(config: pytest.Config) -> None:
             # A clone makes a checkpoint, after which each page would be written, compressed, to the log as a whole.
             "full_page_writes=off",
             "max_connections=400",
+            # 4,096 rounds of a hash, at both ends, for each of some ten thousand connections.
+            "scram_iterations=1",
             # A log of two pieces: it is copied with every data folder.
             "min_wal_size=32MB",
         ),

@@ -15,7 +15,7 @@ import pytest
 
 from tests.running import Penstock
 
-READY_S = 420
+READY_S = 900
 AGAIN_S = 60
 # A picture for the README shows them as they are meant.
 IS_SHOWN = os.environ.get("PENSTOCK_SCREENSHOTS") == "1"

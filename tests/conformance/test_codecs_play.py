@@ -29,7 +29,7 @@ from transcoder.ladder import Wishes
 
 __all__ = ["cast", "edge_settings", "elsewhere", "house"]
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 SECONDS = 6
 PATIENCE_S = 60

@@ -16,7 +16,7 @@ from tests.demo import CAPTIONED, MUSIC, Demo
 from tests.e2e.browser import chromium
 from tests.waiting import until
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.needs("node"), pytest.mark.timeout(1200)]
 
 PATIENCE_S = 90
 NEAR_THE_END_S = 4.0

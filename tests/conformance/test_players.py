@@ -14,7 +14,7 @@ from edge.settings import read_settings
 from tests.demo import ADA, CAPTIONED, Demo
 from tests.web import signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 TITLES = (0, 1, 2, 3, 4, 5)
 PLAY_S = 170

@@ -21,7 +21,7 @@ from tests.demo import ADA, CAPTIONED, MUSIC, Demo
 from tests.e2e.paths import PLAIN, Tree, read_tree
 from tests.web import Person, signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 TITLES = (0, 1, 2, 3, 4, 5)
 FRAME_S = 1 / 24
@@ -33,11 +33,19 @@ async def tree_of(person: Person, demo: Demo, number: int) -> Tree:
     return await read_tree(person, await person.play(demo.titles[number]["id"]))
 
 
+@pytest.fixture(scope="module")
+def trees() -> dict[int, Tree]:
+    """Playlists that have been read, by title: they do not change, and reading them takes a sign-in and a dozen requests."""
+    return {}
+
+
 @pytest.fixture(params=TITLES)
-async def tree(request: pytest.FixtureRequest, demo: Demo) -> Tree:
+async def tree(request: pytest.FixtureRequest, demo: Demo, trees: dict[int, Tree]) -> Tree:
     """The playlists of each title in turn."""
-    async with signed_in(demo, ADA) as ada:
-        return await tree_of(ada, demo, request.param)
+    if request.param not in trees:
+        async with signed_in(demo, ADA) as ada:
+            trees[request.param] = await tree_of(ada, demo, request.param)
+    return trees[request.param]
 
 
 def attributes(line: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tests.running import run_penstock
 from tests.waiting import until
 from tests.web import Person, signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 FAILS_WITHIN_S = 60
 UPLOAD = "/storage/v1/upload/resumable"

@@ -21,7 +21,7 @@ from tests.inside import inside
 from tests.waiting import until
 from tests.web import guest, signed_in
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

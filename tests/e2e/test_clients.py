@@ -14,7 +14,7 @@ from edge.cli.tools import node_path
 from tests.clips import make_clip
 from tests.demo import ADA, VERA, Demo
 
-pytestmark = [pytest.mark.needs("node"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.needs("node"), pytest.mark.timeout(1200)]
 
 
 async def script(name: str, **settings: object) -> dict[str, object]:

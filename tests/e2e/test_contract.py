@@ -21,7 +21,7 @@ from tests.running import Penstock, run_penstock
 from tests.waiting import until
 from tests.web import guest, signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 UP_S = 60
 

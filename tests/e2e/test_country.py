@@ -10,7 +10,7 @@ from edge.redis_client import Redis, connect
 from tests.faults.ward import Ward, running_ward
 from tests.web import Answer, Person, raw
 
-pytestmark = [pytest.mark.xdist_group("ward"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("ward"), pytest.mark.timeout(1200)]
 
 HEADER = "CF-IPCountry"
 

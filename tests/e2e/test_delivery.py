@@ -11,7 +11,7 @@ from tests.demo import TEST_CARD, Demo
 from tests.e2e.paths import media_paths
 from tests.web import Person, guest, raw
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.inside import inside
 from tests.waiting import until
 from tests.web import Person, guest, raw, signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 VISIBLE_S = 1.0
 """How soon an acknowledged beat must show."""

@@ -19,7 +19,7 @@ from tests.faults.ward import Ward, running_ward
 from tests.waiting import until
 from tests.web import Person
 
-pytestmark = [pytest.mark.xdist_group("ward"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("ward"), pytest.mark.timeout(1200)]
 
 CONNECTIONS = 6
 SEGMENT_BYTES = 40_000

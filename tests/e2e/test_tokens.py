@@ -17,7 +17,7 @@ from tests.demo import CAPTIONED, SEAHORSE, TEST_CARD, VERA, Demo
 from tests.e2e.paths import media_paths
 from tests.web import Answer, Person, guest, raw, signed_in
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

@@ -27,7 +27,7 @@ from tests.running import Penstock, run_penstock
 from tests.waiting import until
 from tests.web import TIMEOUT_S, Person, enter, raw
 
-UP_S = 90
+UP_S = 240
 CLIP_S = 8
 
 

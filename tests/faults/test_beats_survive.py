@@ -28,7 +28,7 @@ from tests.inside import inside
 from tests.waiting import until
 from tests.web import Person
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 PEOPLE = 6
 SPREAD_S = 60
@@ -90,15 +90,15 @@ async def storm(box: Box, victims: Sequence[str], *, kills: int, size: int = 1, 
         tasks = []
         for _ in range(PEOPLE):
             # After the last storm one of the web processes may be without PostgreSQL for a moment more.
-            person = await until(lambda: stack.enter_async_context(box.newcomer()), 60, "somebody who signs up")
-            grant = await until(partial(person.play, box.content_id), 60, "a grant")
+            person = await until(lambda: stack.enter_async_context(box.newcomer()), 180, "somebody who signs up")
+            grant = await until(partial(person.play, box.content_id), 180, "a grant")
             journals.append(Journal(str(person.user_id), grant["session_id"]))
             tasks.append(asyncio.create_task(keep_beating(person, grant, journals[-1], stop, size)))
         for number in range(kills):
             # At any moment of whatever is going on: nobody waits for a quiet one.
             await taken(journals, more=random.randint(1, 2 * between))
             name = victims[number % len(victims)]
-            prey = await until(lambda name=name: box.penstock.named(*VICTIMS[name]), 60, f"a running {name}")
+            prey = await until(lambda name=name: box.penstock.named(*VICTIMS[name]), 180, f"a running {name}")
             prey[number % len(prey) if name == "edge" else 0].kill()
             await taken(journals, more=between)
         stop.set()
@@ -191,7 +191,7 @@ async def test_a_loss_is_noticed(box: Box) -> None:
     async with box.newcomer() as person:
         grant = await person.play(box.content_id)
         journal, stop = Journal(str(person.user_id), grant["session_id"]), asyncio.Event()
-        (drain,) = await until(lambda: box.penstock.named(*VICTIMS["drain"]), 60, "a running drain")
+        (drain,) = await until(lambda: box.penstock.named(*VICTIMS["drain"]), 180, "a running drain")
         drain.suspend()
         redis = connect(box.redis_url)
         try:

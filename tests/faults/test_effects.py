@@ -17,7 +17,7 @@ from tests.running import run_penstock
 from tests.waiting import until
 from tests.web import raw
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 PATIENCE_S = 120
 

@@ -27,9 +27,9 @@ from tests.s3 import Bucket, running_bucket
 from tests.waiting import until
 from tests.web import TIMEOUT_S, Person, raw
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.needs("moto")]
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.needs("moto")]
 
-UP_S = 120
+UP_S = 240
 CLIP_S = 12
 
 
@@ -121,9 +121,9 @@ async def test_a_film_in_a_bucket(house: House, tmp_path: Path) -> None:
             assert late.status == 503
             assert 1 <= int(late.headers["retry-after"]) <= 5
             assert (await person.get(cold)).status == 503, "the next is told at once"
-            await until(lambda: _says_store(house), 60, "/readyz to name the store")
-        await until(lambda: _serves(person, cold), 60, "the bucket to be back")
-        await until(lambda: _is_ready(house), 60, "to be ready again")
+            await until(lambda: _says_store(house), 180, "/readyz to name the store")
+        await until(lambda: _serves(person, cold), 180, "the bucket to be back")
+        await until(lambda: _is_ready(house), 180, "to be ready again")
 
         house.bucket.kill()
         assert (await person.get(warm)).body == first.body
@@ -131,7 +131,7 @@ async def test_a_film_in_a_bucket(house: House, tmp_path: Path) -> None:
         assert gone.status == 503
         assert b"AWS" not in gone.body
         assert b"127.0.0.1" not in gone.body
-        await until(lambda: _says_store(house), 60, "/readyz to name the store")
+        await until(lambda: _says_store(house), 180, "/readyz to name the store")
         log = (house.data / "logs" / "edge.log").read_text()
         assert "a-secret-of-tests" not in log
 

@@ -17,7 +17,7 @@ from tests.inside import inside
 from tests.running import Penstock
 from tests.waiting import until
 
-pytestmark = [pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.timeout(1200)]
 
 FILM_S = 30
 DONE_S = 180
@@ -46,7 +46,7 @@ async def test_a_worker_killed_in_the_middle_still_ends_in_a_correct_video(box: 
         assert job is None or job["state"] in ("queued", "running"), f"too quick to be killed: {job}"
         return job is not None and job["state"] == "running" and job["progress"] >= 15
 
-    await until(halfway, 60, "the encode to be under way")
+    await until(halfway, 180, "the encode to be under way")
     (worker,) = box.penstock.named("-m transcoder")
     encoders = worker.children(recursive=True)
     assert encoders, "nothing was being encoded"

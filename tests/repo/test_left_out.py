@@ -13,7 +13,7 @@ from core.settings import ROOT
 from edge.cli.benching import benchmarks
 from edge.cli.testing import REASONS, pytest_arguments, wanted_tools
 from edge.cli.tools import DEBIAN, NAMES, why_missing
-from tests.installations import group_of
+from tests.installations import group_of, woven
 
 SAMPLE = """
 import pytest
@@ -98,6 +98,27 @@ def test_tests_of_one_installation_stay_together() -> None:
     assert group_of("tests/e2e/test_browser.py::test_x[a]") == group_of("tests/conformance/test_players.py::test_y")
     assert group_of("tests/faults/test_z.py::test_z") not in ("demo", "tests/faults/test_z.py::test_z")
     assert group_of("tests/core/test_ids.py::test_i") == "tests/core/test_ids.py::test_i"
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 3, 40])
+def test_tests_that_wait_stand_between_files_and_none_is_lost(waiting: int) -> None:
+    files = [
+        "tests/conformance/http/test_a.py",
+        "tests/conformance/http/test_b.py",
+        *(f"tests/core/test_{n}.py" for n in range(9)),
+    ]
+    ids = [f"{file}::test_{n}" for file in files for n in range(3)]
+    ids += [f"tests/transcoder/test_t.py::test_{n}" for n in range(waiting)]
+    order = woven(ids)
+    assert sorted(order) == list(range(len(ids)))
+    handed = [ids[index] for index in order]
+    others = [nodeid for nodeid in handed if not nodeid.startswith("tests/transcoder/")]
+    assert others == [nodeid for nodeid in ids if not nodeid.startswith("tests/transcoder/")]
+    at = [handed.index(nodeid) for nodeid in handed if nodeid.startswith("tests/transcoder/")]
+    before = [handed[place - 1] for place in at]
+    assert all(nodeid.endswith("::test_2") or nodeid.startswith("tests/transcoder/") for nodeid in before)
+    assert not any(nodeid.startswith("tests/conformance/http/test_a.py") for nodeid in before)
+    assert handed[-3:] == ids[len(files) * 3 - 3 : len(files) * 3]
 
 
 def test_benchmarks_are_listed_by_what_they_measure() -> None:

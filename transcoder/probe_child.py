@@ -7,8 +7,8 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import av
 import msgspec
@@ -23,7 +23,7 @@ from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
-from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
+from transcoder.source import AudioTrack, LeftOut, Rejected, Source, TextTrack, VideoTrack
 
 _FIRST_PACKETS = 4000
 _PLAIN_SIDE_PX = 1920
@@ -69,9 +69,8 @@ def _describe(path: str, container: Any) -> Source:
     if not pictures and not sounds:
         raise _Reject(errors.NO_STREAMS)
     picture = next((s for s in pictures if _codec(s) in source.VIDEO_CODECS), None)
-    heard = [s for s in sounds if _codec(s) in source.AUDIO_CODECS and s.codec_context.channels > 0][
-        : source.MAX_AUDIO_TRACKS
-    ]
+    accepted = [s for s in sounds if _codec(s) in source.AUDIO_CODECS and s.codec_context.channels > 0]
+    heard = accepted[: source.MAX_AUDIO_TRACKS]
     if pictures and picture is None:
         raise _Reject(errors.NOT_MEDIA, f"The picture is encoded as {_codec(pictures[0])}, which is not accepted.")
     if sounds and not heard and picture is None:
@@ -89,6 +88,18 @@ def _describe(path: str, container: Any) -> Source:
     watch = LayoutWatch()
     duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None], watch)
     heard = [s for s in heard if s.index in ends]
+    words = [s for s in container.streams.subtitles if picture is not None]
+    readable = [s for s in words if _codec(s) in source.TEXT_CODECS]
+    left_out = (
+        *_left_out(
+            "audio",
+            sounds,
+            accepted,
+            [s for s in accepted if s.index in met and s not in heard],
+            source.MAX_AUDIO_TRACKS,
+        ),
+        *_left_out("subtitles", words, readable, [], source.MAX_TEXT_TRACKS),
+    )
     covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
     return Source(
         format=container.format.name,
@@ -101,7 +112,24 @@ def _describe(path: str, container: Any) -> Source:
             if _codec(s) in source.TEXT_CODECS
         )[: source.MAX_TEXT_TRACKS],
         cover_index=covers[0].index if covers and picture is None else None,
+        left_out=left_out,
     )
+
+
+def _left_out(
+    kind: Literal["audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
+) -> Iterator[LeftOut]:
+    """Tracks of `streams` that are not offered. One without a single packet is no loss."""
+    for stream in streams:
+        if stream not in accepted:
+            why: Literal["codec", "damaged", "too_many"] = "codec"
+        elif stream in accepted[most:]:
+            why = "too_many"
+        elif stream in damaged:
+            why = "damaged"
+        else:
+            continue
+        yield LeftOut(kind, _codec(stream), why, _tag(stream, "language"), _tag(stream, "title"))
 
 
 def _check_size(width: int, height: int) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
 from typing import Any, Literal
 
 import av
@@ -23,11 +25,13 @@ from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
+from transcoder.pace import decide_pace
 from transcoder.source import AudioTrack, LeftOut, Rejected, Source, TextTrack, VideoTrack
 
 _FIRST_PACKETS = 4000
 _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
+_PACED_PACKETS = 240
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
 _RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
@@ -104,7 +108,7 @@ def _describe(path: str, container: Any) -> Source:
     return Source(
         format=container.format.name,
         duration_s=duration_s,
-        video=None if picture is None else _video(picture, first_frames[picture.index]),
+        video=None if picture is None else _video(path, picture, first_frames[picture.index]),
         audio=tuple(_audio(s, is_changing=s.index in watch.changing) for s in sorted(heard, key=_is_beside)),
         text=tuple(
             TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), _text_kind(s))
@@ -198,10 +202,13 @@ def _decode_first(container: Any, streams: list[Any]) -> tuple[dict[int, Any], s
     return frames, met
 
 
-def _video(stream: Any, frame: Any) -> VideoTrack:
+def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
     _check_size(frame.width, frame.height)
     aspect = stream.sample_aspect_ratio
     rate = stream.average_rate or stream.guessed_rate
+    if not frame.interlaced_frame:
+        # Fields may come one by one.
+        rate = decide_pace(rate, _stamps(path, stream.index))
     return VideoTrack(
         index=stream.index,
         codec=_codec(stream),
@@ -222,6 +229,23 @@ def _video(stream: Any, frame: Any) -> VideoTrack:
         and not frame.interlaced_frame
         and max(frame.width, frame.height) <= _PLAIN_SIDE_PX,
     )
+
+
+def _stamps(path: str, index: int) -> list[list[Fraction]]:
+    """When pictures are shown, in seconds: some of the film's beginning, and of its middle where that can be reached."""
+    found: list[list[Fraction]] = []
+    with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+        stream = container.streams[index]
+        places = [None] if container.duration is None else [None, (container.start_time or 0) + container.duration // 2]
+        for place in places:
+            try:
+                if place is not None:
+                    container.seek(place)
+                shown = ((p.pts, p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
+                found.append([pts * time_base for pts, time_base in islice(shown, _PACED_PACKETS)])
+            except FFmpegError:
+                break  # what was read until the damage counts
+    return found
 
 
 def _side_data(frame: Any, kind: str) -> bytes | None:

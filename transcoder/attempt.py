@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from transcoder.boxes import Mp4Error
 from transcoder.check import check_generation
 from transcoder.encoder import Transient
 from transcoder.ladder import Plan, decide_chunks, plan
+from transcoder.left_out import warnings_of
 from transcoder.pieces import Shared
 from transcoder.preview import Show, make_preview
 from transcoder.probe import probe
@@ -97,7 +99,12 @@ async def _transcode(attempt: Attempt, shop: Workshop, folder: Path, status: Sta
             shared = msgspec.json.encode(Shared(source, shop.chunk_s, wishes, encrypt)).decode()
             # A preview lies in the store as it is made, in the clear.
             return Split(
-                len(chunks), bool(wanted.sounds or source.text), shared, previewed=not encrypt, ladder=status.ladder
+                len(chunks),
+                bool(wanted.sounds or source.text),
+                shared,
+                previewed=not encrypt,
+                ladder=status.ladder,
+                warnings=warnings_of(source),
             )
         status.enter("encoding", 0.01)
         await encode_whole(shop.exe, path, source, wanted, raw, status.encoded)
@@ -146,7 +153,7 @@ async def _finish(
     manifest = await publish(
         shop.store, generation.folder, prefix, lambda share: status.enter("publishing", 0.95 + 0.04 * share)
     )
-    return _finished(generation, manifest, shop, prefix, sealed)
+    return replace(_finished(generation, manifest, shop, prefix, sealed), warnings=warnings_of(source))
 
 
 async def _assemble(

@@ -7,8 +7,10 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
+from typing import Any, Literal
 
 import av
 import msgspec
@@ -23,11 +25,13 @@ from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
-from transcoder.source import AudioTrack, Rejected, Source, TextTrack, VideoTrack
+from transcoder.pace import decide_pace
+from transcoder.source import AudioTrack, LeftOut, Rejected, Source, TextTrack, VideoTrack
 
 _FIRST_PACKETS = 4000
 _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
+_PACED_PACKETS = 240
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
 _RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
@@ -69,9 +73,8 @@ def _describe(path: str, container: Any) -> Source:
     if not pictures and not sounds:
         raise _Reject(errors.NO_STREAMS)
     picture = next((s for s in pictures if _codec(s) in source.VIDEO_CODECS), None)
-    heard = [s for s in sounds if _codec(s) in source.AUDIO_CODECS and s.codec_context.channels > 0][
-        : source.MAX_AUDIO_TRACKS
-    ]
+    accepted = [s for s in sounds if _codec(s) in source.AUDIO_CODECS and s.codec_context.channels > 0]
+    heard = accepted[: source.MAX_AUDIO_TRACKS]
     if pictures and picture is None:
         raise _Reject(errors.NOT_MEDIA, f"The picture is encoded as {_codec(pictures[0])}, which is not accepted.")
     if sounds and not heard and picture is None:
@@ -89,11 +92,23 @@ def _describe(path: str, container: Any) -> Source:
     watch = LayoutWatch()
     duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None], watch)
     heard = [s for s in heard if s.index in ends]
+    words = [s for s in container.streams.subtitles if picture is not None]
+    readable = [s for s in words if _codec(s) in source.TEXT_CODECS]
+    left_out = (
+        *_left_out(
+            "audio",
+            sounds,
+            accepted,
+            [s for s in accepted if s.index in met and s not in heard],
+            source.MAX_AUDIO_TRACKS,
+        ),
+        *_left_out("subtitles", words, readable, [], source.MAX_TEXT_TRACKS),
+    )
     covers = [s for s in container.streams.video if _is_cover(s) and _codec(s) in source.COVER_CODECS]
     return Source(
         format=container.format.name,
         duration_s=duration_s,
-        video=None if picture is None else _video(picture, first_frames[picture.index]),
+        video=None if picture is None else _video(path, picture, first_frames[picture.index]),
         audio=tuple(_audio(s, is_changing=s.index in watch.changing) for s in sorted(heard, key=_is_beside)),
         text=tuple(
             TextTrack(s.index, _codec(s), _tag(s, "language"), _tag(s, "title"), _text_kind(s))
@@ -101,7 +116,24 @@ def _describe(path: str, container: Any) -> Source:
             if _codec(s) in source.TEXT_CODECS
         )[: source.MAX_TEXT_TRACKS],
         cover_index=covers[0].index if covers and picture is None else None,
+        left_out=left_out,
     )
+
+
+def _left_out(
+    kind: Literal["audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
+) -> Iterator[LeftOut]:
+    """Tracks of `streams` that are not offered. One without a single packet is no loss."""
+    for stream in streams:
+        if stream not in accepted:
+            why: Literal["codec", "damaged", "too_many"] = "codec"
+        elif stream in accepted[most:]:
+            why = "too_many"
+        elif stream in damaged:
+            why = "damaged"
+        else:
+            continue
+        yield LeftOut(kind, _codec(stream), why, _tag(stream, "language"), _tag(stream, "title"))
 
 
 def _check_size(width: int, height: int) -> None:
@@ -170,10 +202,13 @@ def _decode_first(container: Any, streams: list[Any]) -> tuple[dict[int, Any], s
     return frames, met
 
 
-def _video(stream: Any, frame: Any) -> VideoTrack:
+def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
     _check_size(frame.width, frame.height)
     aspect = stream.sample_aspect_ratio
     rate = stream.average_rate or stream.guessed_rate
+    if not frame.interlaced_frame:
+        # Fields may come one by one.
+        rate = decide_pace(rate, _stamps(path, stream.index))
     return VideoTrack(
         index=stream.index,
         codec=_codec(stream),
@@ -194,6 +229,23 @@ def _video(stream: Any, frame: Any) -> VideoTrack:
         and not frame.interlaced_frame
         and max(frame.width, frame.height) <= _PLAIN_SIDE_PX,
     )
+
+
+def _stamps(path: str, index: int) -> list[list[Fraction]]:
+    """When pictures are shown, in seconds: some of the film's beginning, and of its middle where that can be reached."""
+    found: list[list[Fraction]] = []
+    with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+        stream = container.streams[index]
+        places = [None] if container.duration is None else [None, (container.start_time or 0) + container.duration // 2]
+        for place in places:
+            try:
+                if place is not None:
+                    container.seek(place)
+                shown = ((p.pts, p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
+                found.append([pts * time_base for pts, time_base in islice(shown, _PACED_PACKETS)])
+            except FFmpegError:
+                break  # what was read until the damage counts
+    return found
 
 
 def _side_data(frame: Any, kind: str) -> bytes | None:

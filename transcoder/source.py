@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Literal
 
 import msgspec
 
@@ -123,6 +124,16 @@ class TextTrack(msgspec.Struct, frozen=True):
     kind: TextKind = "subtitles"
 
 
+class LeftOut(msgspec.Struct, frozen=True):
+    """A track of the file that a title does without: its codec is not accepted, nothing of it can be decoded, or it is one too many."""
+
+    kind: Literal["audio", "subtitles"]
+    codec: str
+    why: Literal["codec", "damaged", "too_many"]
+    language: str | None = None
+    title: str | None = None
+
+
 class Source(msgspec.Struct, frozen=True):
     """A file that can be encoded: it has a picture or sound, and `duration_s` is where its last packet ends."""
 
@@ -133,6 +144,7 @@ class Source(msgspec.Struct, frozen=True):
     text: tuple[TextTrack, ...] = ()
     cover_index: int | None = None
     """The embedded cover picture of an audio file."""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):

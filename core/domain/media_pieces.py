@@ -32,6 +32,7 @@ async def split(tx: Tx, attempt: Attempt, done: Split) -> bool:
     )
     ladder = msgspec.json.encode(done.ladder).decode()
     await tx.run(SQL["job_split"], row["job_id"], count, done.source, ladder)
+    await tx.run(TASKS["job_warn"], row["job_id"], list(done.warnings))
     await tx.run(TASKS["task_end"], attempt.task_id, "done", None, None, None, None)
     ordered = sorted(made, key=lambda piece: -1 if piece["chunk_no"] is None else piece["chunk_no"])
     # The first minute first: it is what somebody waits for.

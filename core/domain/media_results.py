@@ -35,6 +35,8 @@ class Split:
     source: str
     previewed: bool = False
     ladder: tuple[Planned, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the title does without, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +85,5 @@ class Finished:
     poster: Poster | None
     key: SealedKey | None = None
     """Of an encrypted generation."""
+    warnings: tuple[str, ...] = ()
+    """What the title does without, in sentences."""

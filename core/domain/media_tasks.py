@@ -271,6 +271,7 @@ async def finish(tx: Tx, attempt: Attempt, done: Finished) -> bool:
     whole_s = -(-done.duration_ms // 1000)
     await tx.run(SQL["content_publish"], row["content_id"], generation_id, whole_s, poster_id, row["publish_when_done"])
     await tx.run(SQL["task_end"], attempt.task_id, "done", attempt.store_prefix, None, None, None)
+    await tx.run(SQL["job_warn"], row["job_id"], list(done.warnings))
     await tx.run(SQL["job_end"], row["job_id"], "succeeded", None, None)
     return True
 

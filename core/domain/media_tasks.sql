@@ -103,6 +103,10 @@ UPDATE transcode_jobs SET state = $2::text::job_state, stage = $2::text, eta_s =
                           error_code = $3, error_message = $4, finished_at = now()
 WHERE id = $1 AND state IN ('queued', 'running')
 
+-- name: job_warn none
+-- What its title does without.
+UPDATE transcode_jobs SET warnings = $2 WHERE id = $1
+
 -- name: generation_fail none
 -- A generation that never became whole.
 UPDATE generations SET state = 'failed' WHERE id = $1 AND state = 'building'

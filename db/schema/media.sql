@@ -143,6 +143,7 @@ CREATE TABLE transcode_jobs (
     quality       text CONSTRAINT transcode_jobs__quality_known CHECK (quality IN ('fast', 'auto')),
     is_encrypted  boolean,
     is_repackaging boolean NOT NULL DEFAULT false,
+    warnings      text[] NOT NULL DEFAULT '{}',
     error_code    text,
     error_message text,
     created_by    uuid NOT NULL DEFAULT '00000000-0000-7000-8000-000000000002' REFERENCES users ON DELETE SET DEFAULT,
@@ -166,6 +167,7 @@ COMMENT ON COLUMN transcode_jobs.source IS 'What the probe found, once for all p
 COMMENT ON COLUMN transcode_jobs.ladder IS 'The renditions that are being made, [{kind, name, codec, width, height, bps, channels, language}], once they have been decided.';
 COMMENT ON COLUMN transcode_jobs.codecs IS 'Asked for; null: as the installation is set. So are quality and is_encrypted.';
 COMMENT ON COLUMN transcode_jobs.is_repackaging IS 'Nothing is encoded: the pictures and sounds that players have get the subtitles that the title has now.';
+COMMENT ON COLUMN transcode_jobs.warnings IS 'What the title does without, in sentences: tracks of the file that are not accepted, say.';
 COMMENT ON COLUMN transcode_jobs.has_pieces IS 'Encoded pieces may lie in the store; they are swept away after the job has ended.';
 CREATE TRIGGER transcode_jobs_touch BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 CREATE TRIGGER transcode_jobs_transition BEFORE UPDATE ON transcode_jobs FOR EACH ROW EXECUTE FUNCTION

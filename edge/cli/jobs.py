@@ -71,6 +71,7 @@ def run_show(job: str, *, data: Path | None) -> int:
         found = await _find(database, job)
         async with database.transaction(found.viewer) as tx:
             rows = await tx.many(SQL["job_tasks"], found.job_id)
+            warnings = await tx.value(SQL["job_warnings"], found.job_id)
         table = Table(box=None, padding=(0, 2, 0, 0))
         for title in ("piece", "state", "%", "tries", "worker", "seconds", "why"):
             table.add_column(title)
@@ -82,6 +83,8 @@ def run_show(job: str, *, data: Path | None) -> int:
                 piece, _coloured(row["state"]), f"{row['progress']:.0f}", tries, escape(row["owner"] or ""), _took(row), escape(why)
             )  # fmt: skip
         console.print(table)
+        for warning in warnings:
+            console.print(warning, style="yellow", markup=False)
         return 0
 
     return _with_database(data, work)
@@ -221,7 +224,7 @@ def _note(row: Row) -> str:
     if row["state"] == "failed":
         return f"{row['error_code']} {row['error_message']}"
     if row["state"] != "running":
-        return ""
+        return " ".join(row["warnings"])
     return f"{row['stage']}, {row['at_work']} at work{', playable' if row['is_previewed'] else ''}"
 
 

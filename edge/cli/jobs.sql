@@ -1,6 +1,6 @@
 -- name: jobs_recent many
 -- Open jobs and what has ended lately, the newest first, with the state of their pieces. $1 how many.
-SELECT j.id, j.state::text AS state, j.stage, j.progress::float8 AS progress, j.eta_s, j.priority, j.error_code, j.error_message,
+SELECT j.id, j.state::text AS state, j.stage, j.progress::float8 AS progress, j.eta_s, j.priority, j.error_code, j.error_message, j.warnings,
        j.created_at, j.started_at, j.finished_at, c.title, f.name AS file_name,
        count(t.id) FILTER (WHERE t.kind IN ('encode', 'audio')) AS pieces,
        count(t.id) FILTER (WHERE t.kind IN ('encode', 'audio') AND t.state = 'done') AS pieces_done,
@@ -18,6 +18,10 @@ LIMIT $1;
 -- name: jobs_found many
 -- Jobs whose id ends so. $1 the end of an id.
 SELECT id FROM transcode_jobs WHERE id::text LIKE '%' || $1 ORDER BY id LIMIT 2;
+
+-- name: job_warnings value
+-- What its title does without. $1 job.
+SELECT warnings FROM transcode_jobs WHERE id = $1;
 
 -- name: job_tasks many
 -- Every task of a job, in the order of the work. $1 job.

@@ -1,6 +1,6 @@
 -- name: jobs_progress many
 -- How far these encodings are. $1 jobs.
-SELECT j.id, j.content_id, j.state::text AS state, j.progress::float8 AS progress, j.eta_s, j.stage, j.error_code, j.error_message, c.title
+SELECT j.id, j.content_id, j.state::text AS state, j.progress::float8 AS progress, j.eta_s, j.stage, j.error_code, j.error_message, j.warnings, c.title
 FROM transcode_jobs AS j JOIN contents AS c ON c.id = j.content_id
 WHERE j.id = ANY ($1::uuid[])
 ORDER BY j.created_at;

@@ -86,5 +86,7 @@ async def publish_into(
     if row["state"] != "succeeded":
         console.print(f"[red]{row['error_code']}: {row['error_message']}")
         return 1
+    for warning in row["warnings"]:
+        console.print(warning, style="yellow", markup=False)
     console.print(f"Published “{title.title}” as {job.content_id}")
     return 0

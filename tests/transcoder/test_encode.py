@@ -202,6 +202,10 @@ async def test_a_varying_frame_rate_becomes_constant(folder: Path, tmp_path: Pat
     made = await encode_locally(path, tmp_path)
     await sound_result(made)
     assert abs(float(made.plan.duration) - 3) < 0.06
+    # Its average is 15 a second: every other picture of what moves would be lost.
+    assert made.plan.grid is not None
+    assert (made.plan.grid.rate, made.plan.grid.gop) == (30, 60)
+    assert "FRAME-RATE=30.000," in (made.folder / "master.m3u8").read_text()
 
 
 async def test_interlaced_pictures_are_deinterlaced(folder: Path, tmp_path: Path) -> None:

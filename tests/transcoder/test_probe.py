@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from core import errors
 from core.errors import Code, Refusal
 from tests.transcoder.sources import FAST, film, make, picture, sound
+from transcoder import source
 from transcoder.encoder import Transient
+from transcoder.left_out import warnings_of
 from transcoder.probe import probe
 from transcoder.sniff import check_boxes, check_head, check_length
+from transcoder.source import LeftOut
 
 
 async def verdict(path: Path) -> Code:
@@ -227,3 +230,30 @@ async def test_a_file_that_spends_the_processor_is_refused(tmp_path: Path, monke
 
     monkeypatch.setattr("transcoder.probe.shut_in", spinning)
     assert await verdict(film(tmp_path / "film.mp4", seconds=1)) is errors.PROBE_TIMEOUT
+
+
+async def test_a_track_that_a_title_does_without_is_told(tmp_path: Path) -> None:
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,100 --> 00:00:00,900\nWords\n")
+    path = make(
+        tmp_path / "film.mkv", *picture("128x72", seconds=1), *sound(440, 1), *sound(880, 1), "-i", str(words), "-map", "0", "-map", "1",
+        "-map", "2", "-map", "3", "-map", "3", *FAST, "-c:a:0", "wavpack", "-c:a:1", "aac", "-c:s:0", "srt", "-c:s:1", "ssa",
+        "-metadata:s:a:0", "language=ger", "-metadata:s:a:0", "title=Fassung", "-metadata:s:a:1", "language=eng",
+    )  # fmt: skip
+    found = await probe(path)
+    assert [track.language for track in found.audio] == ["eng"]
+    assert found.left_out == (LeftOut("audio", "wavpack", "codec", "ger", "Fassung"),)
+    assert warnings_of(found) == (
+        "A sound track (Deutsch, Fassung) was left out: its codec, wavpack, is not accepted.",
+    )
+
+
+async def test_tracks_beyond_what_a_title_may_have_are_told(tmp_path: Path) -> None:
+    most = source.MAX_AUDIO_TRACKS
+    sounds = [argument for n in range(most + 1) for argument in sound(200 + 100 * n, 1)]
+    maps = [argument for n in range(most + 1) for argument in ("-map", str(n))]
+    path = make(tmp_path / "sounds.mkv", *sounds, *maps, "-c:a", "aac")
+    found = await probe(path)
+    assert len(found.audio) == most
+    assert [(track.kind, track.why) for track in found.left_out] == [("audio", "too_many")]
+    assert warnings_of(found) == (f"A sound track was left out: a title has at most {most} of them.",)

@@ -28,7 +28,7 @@ from core.queries import Statement
 from core.viewer import service
 from tests import waiting
 from tests.conftest import TestDatabase
-from tests.transcoder.sources import decode_warnings, film
+from tests.transcoder.sources import FAST, decode_warnings, film, make, picture, sound
 from transcoder.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +177,27 @@ async def test_a_broken_file_fails_and_leaves_nothing(
     assert (await look(database, "SELECT state::text FROM generations"))["state"] == "failed"
     assert (await look(database, "SELECT is_published, generation_id FROM contents")) == {
         "is_published": False, "generation_id": None,
+    }  # fmt: skip
+
+
+async def test_a_sound_that_is_left_out_is_a_warning_of_the_job(
+    database: Database, objects: ObjectStore, tmp_path: Path
+) -> None:
+    path = make(
+        tmp_path / "film.mkv",
+        *picture("128x72", seconds=1),
+        *sound(440, 1),
+        *FAST,
+        "-c:a",
+        "wavpack",
+        "-metadata:s:a:0",
+        "language=fre",
+    )
+    made = await submit(database, objects, path)
+    await Worker(database, objects, tmp_path / "scratch").handle(DEFAULT_TENANT, await task_of(database, made.job_id))
+    row = await look(database, "SELECT state::text, warnings FROM transcode_jobs")
+    assert row == {
+        "state": "succeeded", "warnings": ["A sound track (Français) was left out: its codec, wavpack, is not accepted."],
     }  # fmt: skip
 
 

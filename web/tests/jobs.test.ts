@@ -12,7 +12,7 @@ function task(about: Partial<Task>): Task {
 
 function job(about: Partial<JobDetail>): JobDetail {
   return {
-    id: ID, content_id: ID, file_id: ID, state: 'running', progress: 0, eta_s: null, stage: 'encoding', cancel_requested: false, is_repackaging: false,
+    id: ID, content_id: ID, file_id: ID, state: 'running', progress: 0, eta_s: null, stage: 'encoding', cancel_requested: false, is_repackaging: false, warnings: [],
     error_code: null, error_message: null, created_at: '', started_at: null, finished_at: null, contents: null, at_work: [],
     codecs: null, quality: null, is_encrypted: null, ladder: null, files: null, tasks: [], generations: null, ...about,
   };

@@ -128,3 +128,12 @@ async def test_without_an_installation_it_says_how_to_start_one(run: Run, monkey
     said = await run()
     assert isinstance(said.exception, ServiceFault)
     assert "./penstock up" in str(said.exception)
+
+
+async def test_what_a_title_does_without_is_said(database: Database, run: Run) -> None:
+    job_id = await submit(database, "In pieces")
+    attempt = await first_attempt(database, job_id)
+    said = "A sound track (Deutsch) was left out: its codec, wavpack, is not accepted."
+    async with database.transaction(service()) as tx:
+        assert await media_pieces.split(tx, attempt, Split(2, True, "{}", warnings=(said,)))
+    assert said in " ".join((await run("show", str(job_id)[-12:])).output.split())

@@ -19,6 +19,8 @@ export interface Job {
   cancel_requested: boolean;
   /** Nothing is encoded: the title gets other subtitles. */
   is_repackaging: boolean;
+  /** What the title does without, in sentences. */
+  warnings: string[];
   error_code: string | null;
   error_message: string | null;
   created_at: string;
@@ -30,7 +32,7 @@ export interface Job {
 }
 
 export const JOB_COLUMNS =
-  'id,content_id,file_id,state,progress,eta_s,stage,cancel_requested,is_repackaging,error_code,error_message,created_at,started_at,finished_at,' +
+  'id,content_id,file_id,state,progress,eta_s,stage,cancel_requested,is_repackaging,warnings,error_code,error_message,created_at,started_at,finished_at,' +
   'contents(title,content_type,thumbnail_image_id)';
 const AT_WORK = 'at_work:transcode_tasks(owner)&at_work.state=eq.running';
 

@@ -48,8 +48,7 @@ def pytest_arguments(args: Sequence[str], *, long: bool, cores: int) -> list[str
     # A debugger needs the terminal of one process.
     if not any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) or arg == "no:xdist" for arg in args):
         # Tests of one installation wait for it: with a process for each of two cores these were idle four tenths of the time.
-        # Campaigns load the machine by themselves. The tests at the end are the long ones, so whoever is done takes over from
-        # whoever is not.
+        # Campaigns load the machine by themselves. In which order they are handed out, tests/installations.py says.
         ours += ["-n", str(max(2, cores) if long else cores + 1), "--dist", "worksteal"]
     if not long and not any(arg == "-m" or arg.startswith("-m=") for arg in args):
         ours += ["-m", "not long"]

@@ -188,11 +188,10 @@ UNAVAILABLE = Code("PS902", 503, "The service cannot do this right now.", "Try a
 TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
 
 # PS91x mail
-BAD_UNSUBSCRIBE_LINK = Code(
-    "PS910", 400, "That is no link of ours to turn off mail.", "Open it as it stands, or change email_preferences."
-)
+BAD_UNSUBSCRIBE_LINK = Code("PS910", 400, "That is no link of ours to turn off mail.", "Change email_preferences.")
 TMDB_OTHER_KIND = Code("PS911", 409, "That number of The Movie Database is held as the other kind: film or series.")
 COURSE_UNPRICED = Code("PS912", 409, "A course that is sold needs a price.", "Set its price, or make it free.")
+NOT_OFFERED = Code("PS980", 422, "That part of sign-in is not offered here.")
 # PS92x room. Not 409 nor 507 for the quota: clients of tus send again after those, and a quota does not go away by waiting.
 STORAGE_QUOTA = Code("PS920", 413, "The workspace may not hold that many bytes.", "The operator sets its quota.")
 SCRATCH_SPENT = Code("PS921", 500, "Encoding took more scratch than it may.", "The operator sets PENSTOCK_SCRATCH_GB.")

@@ -21,7 +21,7 @@ from aiohttp import hdrs, web
 
 from core.database import Database, DatabaseDown
 from core.domain.identity import Standing, check_standing, find_standing
-from core.errors import BAD_ACCESS_TOKEN, SIGN_IN_NEEDED, TIMEOUT, UNAVAILABLE, Refusal
+from core.errors import BAD_ACCESS_TOKEN, NOT_PLATFORM_ADMIN, SIGN_IN_NEEDED, TIMEOUT, UNAVAILABLE, Refusal
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer, service
 from edge.api.access_keys import LEEWAY_S, LIFETIME, Access, AccessKeys
@@ -144,6 +144,14 @@ class Gate:
         if access is None or access.role != "authenticated":
             raise Refusal(SIGN_IN_NEEDED)
         return await self._admit(access, DEFAULT_TENANT)
+
+    def require_service(self, request: web.BaseRequest) -> None:
+        """The service key and nothing else. Raises as `viewer`, SIGN_IN_NEEDED for a guest, NOT_PLATFORM_ADMIN for a person."""
+        access = self._presented(request)
+        if access is None or access.role == "anon":
+            raise Refusal(SIGN_IN_NEEDED)
+        if access.role != "service_role":
+            raise Refusal(NOT_PLATFORM_ADMIN, "Only the service key may do that.")
 
     async def admit_token(self, token: str) -> SignedIn:
         """The same for an access token that came by another way than the header."""

@@ -22,6 +22,7 @@ from core.errors import Fault, Refusal, bad_field
 from core.viewer import service
 from edge.api.access import Gate
 from edge.api.access_keys import AccessKeys
+from edge.api.auth_accounts import AccountDoor
 from edge.api.auth_admin import AdminDoor
 from edge.api.auth_desk import Desk, origin_of, refuse_visitor, still_there
 from edge.api.auth_mail import MailDoor
@@ -80,6 +81,7 @@ def routes(
         web.get("/auth/v1/authorize", spoken(provider.authorize), allow_head=False),
         web.get("/auth/v1/callback", spoken(provider.come_back), allow_head=False),
         web.post("/auth/v1/admin/users/{user_id}/impersonate", spoken(admin.impersonate)),
+        *AccountDoor(desk).routes(),
     ]
 
 

@@ -16,11 +16,12 @@ import orjson
 from aiohttp import hdrs, web
 
 from core.database import DatabaseDown
-from core.domain.identity import Login, Person
+from core.domain.identity import Login, Person, PlatformRole
 from core.errors import (
     ACCESS_TOKEN_EXPIRED,
     BAD_ACCESS_TOKEN,
     BAD_FIELD,
+    BAD_ID,
     BAD_JSON,
     BAD_QUERY,
     BAD_REFRESH_TOKEN,
@@ -31,6 +32,8 @@ from core.errors import (
     EMAIL_NOT_VERIFIED,
     EMAIL_TAKEN,
     INVALID_CREDENTIALS,
+    NOT_FOUND,
+    NOT_OFFERED,
     NOT_PLATFORM_ADMIN,
     PROVIDER_EMAIL_UNPROVEN,
     PROVIDER_FAILED,
@@ -75,6 +78,9 @@ _ERROR_CODES: Mapping[Code, str] = {
     PROVIDER_FAILED: "bad_oauth_callback",
     PROVIDER_EMAIL_UNPROVEN: "provider_email_needs_verification",
     NOT_PLATFORM_ADMIN: "not_admin",
+    NOT_FOUND: "user_not_found",
+    NOT_OFFERED: "not_offered",
+    BAD_ID: "validation_failed",
     CONFLICT: "conflict",
     TIMEOUT: "request_timeout",
 }
@@ -146,6 +152,26 @@ class VisitBody(msgspec.Struct):
     """POST /admin/users/{user_id}/impersonate"""
 
     reason: str | None = None
+
+
+class AppMetadata(msgspec.Struct):
+    """`app_metadata` of a person: of what GoTrue lets the service keep there, the role in the installation."""
+
+    role: PlatformRole | None = None
+
+
+class AccountBody(msgspec.Struct):
+    """POST and PUT /admin/users; what is not kept here is refused (`phone`, `id`, `password_hash`), not passed over."""
+
+    email: str | None = None
+    password: str | None = None
+    email_confirm: bool | None = None
+    user_metadata: Metadata | None = None
+    app_metadata: AppMetadata | None = None
+    ban_duration: str | None = None
+    phone: str | None = None
+    id: str | None = None
+    password_hash: str | None = None
 
 
 class UserBody(msgspec.Struct):
@@ -249,6 +275,7 @@ def user_json(person: Person) -> dict[str, object]:
         "created_at": _time(person.created_at),
         "updated_at": _time(person.updated_at),
         "is_anonymous": False,
+        **({"banned_until": _time(person.banned_until)} if person.banned_until else {}),
     }
 
 

@@ -14,7 +14,15 @@ import msgspec
 from core.domain.context import EVERY_VERB, READ_ONLY, Command, Context, Handler, Table
 from core.domain.credentials import digest
 from core.domain.identity import api_keys, moderation, people
-from core.domain.identity.moderation import open_visit
+from core.domain.identity.administration import (
+    Change,
+    change_person,
+    erase_person,
+    get_person,
+    list_people,
+    make_person,
+)
+from core.domain.identity.moderation import PlatformRole, open_visit
 from core.domain.identity.people import turn_off_mail
 from core.domain.identity.providers import ProviderIdentity, find_or_make_person
 from core.domain.identity.sessions import (
@@ -76,11 +84,13 @@ __all__ = [
     "SESSION_LIFETIME",
     "Account",
     "Candidate",
+    "Change",
     "KeyHolder",
     "Login",
     "Opened",
     "Origin",
     "Person",
+    "PlatformRole",
     "ProviderIdentity",
     "Purpose",
     "Redeemed",
@@ -92,18 +102,23 @@ __all__ = [
     "ask_to_verify_change",
     "asks_for_proof",
     "change_password",
+    "change_person",
     "check_account",
     "check_lock",
     "check_standing",
     "digest",
     "end_sessions",
+    "erase_person",
     "find_for_sign_in",
     "find_key_holder",
     "find_or_make_person",
     "find_person",
     "find_standing",
+    "get_person",
     "hand_out_code",
+    "list_people",
     "lock_candidate",
+    "make_person",
     "note_presence",
     "open_session",
     "open_visit",

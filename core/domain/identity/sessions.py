@@ -45,6 +45,8 @@ class Person:
     created_at: datetime
     updated_at: datetime
     logins: tuple[Login, ...]
+    banned_until: datetime | None = None
+    """The end of the year 9999 for good; None: not banned. It may have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,13 @@ async def find_person(tx: Tx, user_id: UUID) -> Person | None:
     row = await tx.one(_SQL["person_get"], user_id)
     if row is None:
         return None
-    logins = tuple(Login(**dict(login)) for login in await tx.many(_SQL["logins_list"], user_id))
-    return Person(**dict(row), logins=logins)
+    return person_of(row, await tx.many(_SQL["logins_list"], user_id))
+
+
+def person_of(row: Row, logins: Sequence[Row]) -> Person:
+    """A person from their row and those of the ways they sign in."""
+    ways = [{name: value for name, value in login.items() if name != "user_id"} for login in logins]
+    return Person(**dict(row), logins=tuple(Login(**way) for way in ways))
 
 
 async def open_session(

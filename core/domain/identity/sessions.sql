@@ -12,7 +12,8 @@ INSERT INTO user_profiles (user_id, display_name, created_at, updated_at) SELECT
 
 -- name: person_get one
 -- A person as their own client sees them.
-SELECT id, name, email, email_verified, role::text, last_login, created_at, updated_at FROM users WHERE id = $1;
+SELECT id, name, email, email_verified, role::text, last_login, created_at, updated_at,
+       CASE WHEN banned THEN coalesce(ban_expires, '9999-12-31Z') END AS banned_until FROM users WHERE id = $1;
 
 -- name: logins_list many
 -- The ways a person can sign in, the primary one first.

@@ -78,9 +78,11 @@ def check_document(data: bytes) -> Refusal | None:
 
 
 async def check_place(tx: Tx, content_id: UUID) -> None:
-    """Raises Refusal unless the title is there and may have one more track."""
+    """Raises Refusal unless the title is there, with a picture if it was encoded already, and may have one more track."""
     if await tx.value(SQL["content_seen"], content_id) is None:
         raise Refusal(errors.CONTENT_NOT_FOUND)
+    if await tx.value(SQL["content_sound_alone"], content_id):
+        raise bad_field("subtitles_of", "is sound alone: it has no picture to show words on")
     if await tx.value(SQL["text_files_count"], content_id) >= MAX_TRACKS:
         raise Refusal(errors.CONFLICT, f"A title has at most {MAX_TRACKS} subtitle tracks.", hint="Delete one first.")
 

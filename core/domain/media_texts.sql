@@ -4,6 +4,10 @@
 -- The title, if there is one in this workspace.
 SELECT id FROM contents WHERE id = $1 FOR NO KEY UPDATE
 
+-- name: content_sound_alone value
+-- Whether what players are given of the title has no picture.
+SELECT EXISTS (SELECT FROM contents c JOIN generations g ON g.id = c.generation_id WHERE c.id = $1 AND NOT g.has_video AND NOT g.is_preview)
+
 -- name: text_files_count value
 -- How many subtitles the title has.
 SELECT count(*) FROM text_tracks WHERE content_id = $1

@@ -235,6 +235,19 @@ async def test_subtitles_of_nothing_or_badly_named_are_refused(
     await refused(await house.client.post(BASE, headers=told), status, code)
 
 
+async def test_subtitles_of_sound_alone_are_refused(house: House, staff: dict[str, str]) -> None:
+    content_id = await a_title(house, staff)
+    await house.cast.change(
+        """WITH made AS (
+               INSERT INTO generations (content_id, number, state, store_prefix, duration_ms, has_audio, published_at)
+               VALUES ($1::uuid, 1, 'published', 'hls/' || $1::text || '/1-1', 60000, true, now()) RETURNING id)
+           UPDATE contents SET generation_id = made.id FROM made WHERE contents.id = $1::uuid""",
+        content_id,
+    )
+    said = await refused(await begin_text(house, staff, subtitles_of=content_id, language="de"), 422, "PS102")
+    assert [fault["path"] for fault in said["fields"]] == ["subtitles_of"]
+
+
 # ------------------------------------------------------------------------------------------------------------------ quota
 
 

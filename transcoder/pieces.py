@@ -76,13 +76,7 @@ async def encode_chunk(attempt: Attempt, shop: Workshop, folder: Path, status: S
         if found.samples != chunk.frames:
             text = f"Chunk {attempt.chunk_no} of {name} has {found.samples} pictures, not {chunk.frames}."
             raise Refusal(errors.VERIFY_FAILED, text)
-    await publish(
-        shop.store,
-        raw,
-        attempt.store_prefix,
-        lambda share: status.enter("encoding", 0.9 + 0.1 * share),
-        is_listed=False,
-    )
+    await _store(attempt, shop, raw, status)
 
 
 async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: Status) -> None:
@@ -96,13 +90,14 @@ async def encode_sound(attempt: Attempt, shop: Workshop, folder: Path, status: S
         await encode_heard(shop.exe, path, source, wanted, raw, status.encoded)
     # A film whose subtitles were lost has nothing to show here: an empty object keeps the piece's place.
     (raw / "made").write_bytes(b"")
+    await _store(attempt, shop, raw, status)
+
+
+async def _store(attempt: Attempt, shop: Workshop, raw: Path, status: Status) -> None:
+    """A piece is no generation: nothing lists its objects."""
     await publish(
-        shop.store,
-        raw,
-        attempt.store_prefix,
-        lambda share: status.enter("encoding", 0.9 + 0.1 * share),
-        is_listed=False,
-    )
+        shop.store, raw, attempt.store_prefix, lambda share: status.enter("encoding", 0.9 + 0.1 * share), is_listed=False
+    )  # fmt: skip
 
 
 async def encode_heard(

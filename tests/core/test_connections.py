@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import asyncpg
@@ -188,42 +188,23 @@ async def test_a_read_cut_short_leaves_no_trace_of_its_viewer(
         await database.read(GUEST, "SELECT 1", ())
 
 
-TURNS = pytest.mark.parametrize("turns", range(6))
-"""By then asyncpg has read nothing of the server's last words, or the words, or the end of the line after them, too."""
-
-
-@TURNS
+@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("ended_by", ["an operator", "its own silence"])
 async def test_who_is_ended_between_two_statements_is_told_that_the_database_is_away(
-    database: Database, database_urls: TestDatabase, turns: int
+    database: Database, database_urls: TestDatabase, ended_by: str, turns: int
 ) -> None:
+    """After so many turns of the loop asyncpg has read nothing of the server's last words, or the words, or the line's end, too."""
     with pytest.raises(DatabaseDown):
         async with database.transaction(service()) as tx:
             pid = await tx.connection.fetchval("SELECT pg_backend_pid()")
-            _stand_still_until_gone(database_urls.admin_url, pid, ends=True)
+            if ended_by == "its own silence":
+                await tx.connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
+            # The loop stands still until the backend is gone, with all that it sent still to be read.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, _gone(database_urls.admin_url, pid, ends=ended_by == "an operator")).result()
             for _ in range(turns):
                 await asyncio.sleep(0)
             # Leaving the block commits.
-
-
-@TURNS
-async def test_who_stands_still_within_a_transaction_is_told_that_the_database_is_away(
-    database: Database, database_urls: TestDatabase, turns: int
-) -> None:
-    with pytest.raises(DatabaseDown):
-        async with database.transaction(service()) as tx:
-            pid = await tx.connection.fetchval("SELECT pg_backend_pid()")
-            await tx.connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
-            _stand_still_until_gone(database_urls.admin_url, pid, ends=False)
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            await tx.connection.execute("SELECT 1")
-
-
-def _stand_still_until_gone(admin_url: str, pid: int, *, ends: bool) -> None:
-    """Returns when a backend is gone, with all that it sent still to be read."""
-    watch = threading.Thread(target=asyncio.run, args=(_gone(admin_url, pid, ends=ends),))
-    watch.start()
-    watch.join()
 
 
 async def _gone(admin_url: str, pid: int, *, ends: bool) -> None:
@@ -231,8 +212,7 @@ async def _gone(admin_url: str, pid: int, *, ends: bool) -> None:
     try:
         if ends:
             await admin.execute("SELECT pg_terminate_backend($1)", pid)
-        async with asyncio.timeout(60):
-            while await admin.fetchval("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid):
-                await asyncio.sleep(0.01)
+        gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)"
+        await until(lambda: admin.fetchval(gone, pid), 60, "the end of a backend")
     finally:
         await admin.close()

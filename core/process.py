@@ -60,17 +60,12 @@ def die_with_parent(limits: Limits = NO_LIMITS, death_signal: int = signal.SIGKI
 
 
 class Child:
-    """A running child whose stdout lines can be read and whose stderr tail is kept; `stdin` is what feeds it, where it is fed."""
+    """A running child: its stdout lines can be read, its stderr tail is kept. `pid` is its group's too, `stdin` feeds it where it is fed."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process, self.stdin = process, process.stdin
+        self._process, self.stdin, self.pid = process, process.stdin, process.pid
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._drain = asyncio.create_task(self._keep_tail())
-
-    @property
-    def pid(self) -> int:
-        """The process id, which is also its group's."""
-        return self._process.pid
 
     @property
     def stderr_tail(self) -> str:
@@ -79,14 +74,11 @@ class Child:
 
     async def _keep_tail(self) -> None:
         assert self._process.stderr is not None
-        while True:
-            try:
-                line = await self._process.stderr.readline()
-            except ValueError:  # a line longer than the buffer: drop it, keep draining
-                continue
-            if not line:
-                return
-            self._tail.append(line.decode("utf-8", "replace").rstrip())
+        line = None
+        while line != b"":
+            with contextlib.suppress(ValueError):  # a line longer than the buffer: drop it, keep draining
+                if line := await self._process.stderr.readline():
+                    self._tail.append(line.decode("utf-8", "replace").rstrip())
 
     async def lines(self) -> AsyncIterator[str]:
         """Its stdout, a line at a time."""
@@ -103,7 +95,7 @@ class Child:
     def kill(self) -> None:
         """SIGKILL to the whole group."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 @asynccontextmanager
@@ -116,23 +108,33 @@ async def running(
     is_fed: bool = False,
 ) -> AsyncIterator[Child]:
     """Starts `argv` (no shell) and yields it; on leaving, whatever is left of its group is killed. `is_fed`: it reads its stdin."""
-    started = asyncio.create_subprocess_exec(
-        *(str(part) for part in argv),
-        stdin=asyncio.subprocess.PIPE if is_fed else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=None if env is None else dict(env),
-        limit=LINE_BYTES,
-        start_new_session=True,
-        preexec_fn=die_with_parent(limits),
-    )
-    child = Child(await started)
+
+    async def start() -> Child:
+        process = await asyncio.create_subprocess_exec(
+            *(str(part) for part in argv),
+            stdin=asyncio.subprocess.PIPE if is_fed else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env=env,
+            limit=LINE_BYTES,
+            start_new_session=True,
+            preexec_fn=die_with_parent(limits),
+        )
+        return Child(process)
+
+    # Let come to its end whoever gives up: a start that is cancelled kills what it knows, and waits for the pipes of all.
+    starting = asyncio.create_task(start())
     try:
-        yield child
+        yield await asyncio.shield(starting)
     finally:
-        child.kill()
-        await asyncio.shield(child.wait())
+        await asyncio.shield(_ended(starting))
+
+
+async def _ended(starting: asyncio.Task[Child]) -> None:
+    child = await starting
+    child.kill()
+    await child.wait()
 
 
 def _as(user: tuple[int, int] | None) -> dict[str, Any]:
@@ -159,7 +161,7 @@ def start_service(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env=None if env is None else dict(env),
+            env=env,
             cwd=cwd,
             **_as(user),
             start_new_session=True,

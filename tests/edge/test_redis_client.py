@@ -9,17 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge.local.valkey import EmbeddedValkey
-from edge.redis_client import (
-    MOST_IN_ONE,
-    MOST_UNDER_WAY,
-    Breaker,
-    Pipelined,
-    Redis,
-    RedisDown,
-    ResponseError,
-    Script,
-    connect,
-)
+from edge.redis_client import Breaker, Pipelined, Redis, RedisDown, ResponseError, Script, connect
+from edge.redis_client.pipelined import MOST_IN_ONE, MOST_UNDER_WAY
 from tests.edge.progress.conftest import patient as patient
 from tests.waiting import until
 

@@ -32,7 +32,7 @@ LONGER: dict[str, str] = {}
 KEEPERS = {
     # And the peer that is written by hand.
     "asyncpg": {"core/connections.py", "core/database.py", "core/opening.py", "bench/api_plain.py"},
-    "redis": {"edge/redis_client.py"},
+    "redis": {"edge/redis_client/"},
     "obstore": {"core/objects.py"},
     "subprocess": {"core/process.py"},
     "asyncio.subprocess": {"core/process.py"},

@@ -20,7 +20,7 @@ from tests.edge.api.conftest import House, refused
 @pytest.fixture
 def breaker(monkeypatch: pytest.MonkeyPatch) -> Breaker:
     """Redis is there: a machine that stands still must not make a test look away."""
-    monkeypatch.setattr("edge.redis_client.ANSWER_S", 60.0)
+    monkeypatch.setattr("edge.redis_client.breaker.ANSWER_S", 60.0)
     return Breaker()
 
 

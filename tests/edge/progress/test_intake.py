@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from core.database import Database
-from edge import redis_client
 from edge.local.valkey import EmbeddedValkey
 from edge.progress.beat import Beat
 from edge.progress.fold import DEFAULT_RULES
 from edge.progress.intake import Intake
 from edge.progress.stream import IntakeStream
 from edge.redis_client import Breaker, Redis, connect
+from tests.edge.progress.conftest import be_patient
 from tests.edge.progress.taken import TAKEN
 from tests.edge.progress.test_drain import a_beat, a_session, drained, point, rows, write_beats
 from tests.edge.tokens.conftest import Cast
@@ -29,8 +29,7 @@ from tests.waiting import until
 @pytest.fixture(autouse=True)
 def slow_to_despair(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that answers late, on a loaded machine, is not away; one that has been stopped is, after this long."""
-    for name in ("ANSWER_S", "SOCKET_S", "CONNECT_S"):
-        monkeypatch.setattr(redis_client, name, 15.0)
+    be_patient(monkeypatch, 15.0)
 
 
 @pytest.fixture

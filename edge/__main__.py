@@ -86,6 +86,7 @@ async def serve(
     # was a fifth of what a new token cost.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, 20, 20)
+    gc.enable()
     log.info("serving", address=str(listening.getsockname()), connections_at_most=traffic.cap)
     _tell_ready(ready_fd)
     await edge.leaving.begun.wait()
@@ -192,6 +193,8 @@ def main(argv: list[str]) -> int:
         if name == "edge":
             listening = socket.socket(fileno=int(argv[2]))
             listening.setblocking(False)
+            # Until it serves: what is imported stays, and looking through it for cycles is a fifth of the time that it takes.
+            gc.disable()
             uvloop.run(serve(settings, listening, ready_fd))
         else:
             uvloop.run(drain(settings, ready_fd) if name == "drain" else deliver(settings, ready_fd))

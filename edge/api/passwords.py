@@ -7,6 +7,7 @@ so that it takes the time, and gets the answer, of a wrong password.
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 import threading
 import unicodedata
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 
 from core.errors import UNAVAILABLE, Refusal
 
@@ -41,7 +43,7 @@ class Passwords:
         )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._room = threading.BoundedSemaphore(threads + max_waiting)
-        self._decoy = self._hasher.hash(secrets.token_urlsafe(32))
+        self._decoy = decoy(self._hasher)
         self.verifications = 0
         """How many verifications were begun, decoys included."""
 
@@ -76,6 +78,15 @@ class Passwords:
         # Given back by the work, not by its waiter: a client that hangs up does not free a thread that still hashes.
         future.add_done_callback(lambda _: self._room.release())
         return await asyncio.wrap_future(future)
+
+
+def decoy(hasher: PasswordHasher) -> str:
+    """What no password has, and costs as much to verify as what one has. Drawn, not hashed: every start of an edge would wait for it."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2{hasher.type.name.lower()}$v={ARGON2_VERSION}${cost}${salt}${digest}"
 
 
 def _canonical(password: str) -> bytes:

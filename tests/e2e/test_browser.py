@@ -11,27 +11,27 @@ from uuid import uuid4
 
 import psutil
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from core.settings import ROOT
 from tests.clips import ffmpeg, make_clip
 from tests.demo import ADA, CAPTIONED, DAWN, HEIGHTS, MUSIC, OTTO, SEAHORSE, TEST_CARD, VERA, Demo
-from tests.e2e.browser import Visitor, chromium, visitor
+from tests.e2e.browser import Visitor, browser, running_browser, visitor
 from tests.inside import inside
 from tests.waiting import until
 from tests.web import guest, signed_in
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(1200)]
+__all__ = ["browser", "running_browser"]
+
+pytestmark = [
+    pytest.mark.needs("chromium"),
+    pytest.mark.timeout(1200),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A browser."""
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def somebody(browser: Browser, demo: Demo) -> AsyncIterator[Visitor]:
     """A guest at a new device."""
     async with visitor(browser, demo) as person:

@@ -19,7 +19,7 @@ from core.database import Database, DatabaseDown
 from core.domain.commands import Commands
 from core.domain.context import EVERY_VERB, Context, Table
 from core.domain.registry import CONTEXTS
-from core.engine.schema import SchemaSource
+from core.engine.schema import Schema, SchemaSource
 from core.errors import Refusal
 from core.ids import DEFAULT_TENANT
 from core.viewer import GUEST, Viewer
@@ -35,6 +35,9 @@ ELSEWHERE = Viewer(OTHER_TENANT, None, "anon")
 _OPEN = frozenset({"id", "data", "plain", "tags", "span", "amount", 'odd name"x'})
 SPECIMENS = Table("specimens", EVERY_VERB, hidden=frozenset({"secret"}), insertable=_OPEN, updatable=_OPEN)
 WITH_SPECIMENS = (*CONTEXTS, Context("specimens", (SPECIMENS,), {}))
+
+_schemas: list[Schema] = []
+"""The schema of the shop, once a shop of this process has been opened."""
 
 
 @web.middleware
@@ -111,6 +114,9 @@ async def opened(urls: TestDatabase) -> AsyncIterator[Shop]:
     """The API on a shop's database, asked by a guest at first."""
     database = await Database.connect(urls.app_url, name="test", max_size=2)
     source = SchemaSource(database, WITH_SPECIMENS)
+    # Every shop is a copy of one, and reading its catalogue costs more than most tests.
+    source._schema = _schemas[0] if _schemas else None
+    _schemas[:] = [await source.current()]
 
     async def viewer_of(_: web.Request) -> Viewer:
         return made.viewer

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 
 from core.database import Database
 from core.errors import TOO_MANY_TRIES, UNAVAILABLE, Refusal
@@ -19,7 +20,7 @@ from core.viewer import service
 from edge.api.access import AccessKeys, DatabaseSessions, Gate
 from edge.api.auth import routes
 from edge.api.gotrue import MAX_BODY_BYTES
-from edge.api.passwords import Passwords
+from edge.api.passwords import Passwords, decoy
 from edge.api.throttle import Limit, Throttle, network_of
 from edge.redis_client import Breaker, Redis, connect
 
@@ -452,6 +453,16 @@ async def test_a_password_is_the_same_however_its_accents_are_composed() -> None
     assert await passwords.verify(await passwords.hash("p\u00e4ssword"), "pa\u0308ssword")
     assert not await passwords.verify("$argon2id$broken", "password")
     passwords.close()
+
+
+async def test_what_stands_for_an_unknown_account_costs_what_a_password_costs() -> None:
+    for hasher in (QUICK, PasswordHasher(time_cost=2, memory_cost=64, parallelism=2, hash_len=24, salt_len=8)):
+        drawn = decoy(hasher)
+        assert extract_parameters(drawn) == extract_parameters(hasher.hash("x"))
+        # It was computed and compared: what is no hash is refused at once, by another error.
+        with pytest.raises(VerifyMismatchError):
+            hasher.verify(drawn, "x")
+        assert drawn != decoy(hasher)
 
 
 async def test_where_a_session_came_from_is_kept(door: Door) -> None:

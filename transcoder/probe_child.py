@@ -23,6 +23,7 @@ from core.errors import Code
 from transcoder import jumps, source
 from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
+from transcoder.colour import UNSTATED, Colour
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
 from transcoder.pace import decide_pace
@@ -35,7 +36,6 @@ _PACED_PACKETS = 240
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
 _RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
-_UNSTATED = frozenset({0, 2})  # ISO/IEC 23091-2: reserved, unspecified
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -219,7 +219,13 @@ def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
         frame_rate=(rate.numerator, rate.denominator) if rate else (25, 1),
         is_interlaced=bool(frame.interlaced_frame),
         transfer=_RANGES.get(int(frame.color_trc), "sdr"),
-        is_tagged=not {int(frame.color_primaries), int(frame.colorspace)} & _UNSTATED,
+        is_tagged=not {int(frame.color_primaries), int(frame.colorspace)} & UNSTATED,
+        colour=Colour(
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            int(frame.colorspace),
+            frame.format.is_rgb or frame.format.has_palette,
+        ),
         mastering=read_mastering(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
         light=read_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
         is_plain=_codec(stream) == "h264"

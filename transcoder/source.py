@@ -9,6 +9,7 @@ import msgspec
 
 from core.domain.media_subtitles import TextKind
 from transcoder.codecs import VideoRange
+from transcoder.colour import Colour
 
 MAX_SIDE_PX = 8192
 MAX_DURATION_S = 24 * 3600.0
@@ -82,6 +83,7 @@ class VideoTrack(msgspec.Struct, frozen=True):
     is_plain: bool = False
     """H.264 in 4:2:0 with square pixels, upright and progressive: what every player takes as it is."""
 
+    colour: Colour = Colour()
     @property
     def is_hdr(self) -> bool:
         """Whether it is brighter than ordinary screens can show."""

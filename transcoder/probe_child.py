@@ -7,7 +7,7 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from typing import Any, Literal
@@ -206,9 +206,7 @@ def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
     _check_size(frame.width, frame.height)
     aspect = stream.sample_aspect_ratio
     rate = stream.average_rate or stream.guessed_rate
-    if not frame.interlaced_frame:
-        # Fields may come one by one.
-        rate = decide_pace(rate, _stamps(path, stream.index))
+    rate = decide_pace(rate, _stamps(path, stream.index), is_interlaced=bool(frame.interlaced_frame))
     return VideoTrack(
         index=stream.index,
         codec=_codec(stream),
@@ -247,8 +245,7 @@ def _stamps(path: str, index: int) -> list[list[Fraction]]:
             try:
                 if place is not None:
                     container.seek(place)
-                shown = ((p.pts, p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
-                found.append([pts * time_base for pts, time_base in islice(shown, _PACED_PACKETS)])
+                found += _stretches(islice((p for p in container.demux(stream) if p.size), _PACED_PACKETS))
             except FFmpegError:
                 break  # what was read until the damage counts
     return found
@@ -263,12 +260,27 @@ def _length(path: str, container: Any, indexes: list[int], watch: LayoutWatch) -
     """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends.
 
     `watch` sees every packet of a broadcast, which has to be read to its end anyway.
+def _stretches(packets: Iterable[Any]) -> Iterator[list[Fraction]]:
+    """When the pictures of `packets` are shown; a joint, where the clock goes back, ends a stretch."""
+    stretch: list[Fraction] = []
+    last: int | None = None
+    for packet in packets:
+        if last is not None and packet.dts is not None and packet.dts < last:
+            yield stretch
+            stretch = []
+        last = packet.dts if packet.dts is not None else last
+        if packet.pts is not None:
+            stretch.append(packet.pts * packet.time_base)
+    yield stretch
+
+
     """
     declared_s = container.duration / av.time_base if container.duration else None
-    if declared_s is not None and declared_s > source.MAX_DURATION_S:
+    names = set(container.format.name.split(","))
+    # Elsewhere it is a guess: of a recording whose clock goes back, that it lasts until the clock comes round.
+    if declared_s is not None and declared_s > source.MAX_DURATION_S and names & _HONEST_LENGTH:
         raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
     start_s = (container.start_time or 0) / av.time_base
-    names = set(container.format.name.split(","))
     ends = {}
     if declared_s is not None and names & _HONEST_LENGTH:
         ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)

@@ -34,7 +34,9 @@ _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
 _PACED_PACKETS = 240
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
-_HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
+_HONEST_LENGTH = frozenset({
+    "mov", "matroska", "wav", "flac", "avi", "flv", "aiff", "asf", "mxf", "caf", "w64", "au",
+})  # fmt: skip
 _RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
 
 
@@ -89,6 +91,8 @@ def _describe(path: str, container: Any) -> Source:
     heard = [s for s in heard if s.index in first_frames or s.index not in met]
     if picture is None and not any(s.index in first_frames for s in heard):
         raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
+    if container.format.name == "gif" and picture is not None and _is_still(path):
+        raise _Reject(errors.NO_STREAMS, "The file is a picture that does not move.")
     watch = LayoutWatch()
     duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None], watch)
     heard = [s for s in heard if s.index in ends]
@@ -118,6 +122,11 @@ def _describe(path: str, container: Any) -> Source:
         cover_index=covers[0].index if covers and picture is None else None,
         left_out=left_out,
     )
+
+
+def _is_still(path: str) -> bool:
+    with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+        return sum(1 for packet in islice(container.demux(), 3) if packet.size) < 2
 
 
 def _left_out(
@@ -251,15 +260,6 @@ def _stamps(path: str, index: int) -> list[list[Fraction]]:
     return found
 
 
-def _side_data(frame: Any, kind: str) -> bytes | None:
-    found = frame.side_data.get(kind)
-    return None if found is None else bytes(found)
-
-
-def _length(path: str, container: Any, indexes: list[int], watch: LayoutWatch) -> tuple[float, dict[int, float]]:
-    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends.
-
-    `watch` sees every packet of a broadcast, which has to be read to its end anyway.
 def _stretches(packets: Iterable[Any]) -> Iterator[list[Fraction]]:
     """When the pictures of `packets` are shown; a joint, where the clock goes back, ends a stretch."""
     stretch: list[Fraction] = []
@@ -274,6 +274,15 @@ def _stretches(packets: Iterable[Any]) -> Iterator[list[Fraction]]:
     yield stretch
 
 
+def _side_data(frame: Any, kind: str) -> bytes | None:
+    found = frame.side_data.get(kind)
+    return None if found is None else bytes(found)
+
+
+def _length(path: str, container: Any, indexes: list[int], watch: LayoutWatch) -> tuple[float, dict[int, float]]:
+    """Seconds from the file's first time stamp to where the last packet of the wanted streams ends; and where each of them ends.
+
+    `watch` sees every packet of a broadcast, which has to be read to its end anyway.
     """
     declared_s = container.duration / av.time_base if container.duration else None
     names = set(container.format.name.split(","))

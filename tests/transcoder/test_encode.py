@@ -23,8 +23,10 @@ from tests.transcoder.sources import (
     picture,
     sound,
 )
-from transcoder import encode, encoder
+from transcoder import encode, encoder, pieces
+from transcoder.loudness import read_summaries
 from transcoder.mp4 import read_track
+from transcoder.unsound import Rule, Unsound
 from transcoder.verify import verify
 
 
@@ -369,6 +371,22 @@ async def test_a_sound_that_changes_on_the_way_stays_with_its_picture(
     assert len(flashes) == len(beeps) == 2
     # The encoder's priming, which a transport stream cannot take back, once at each beginning.
     assert all(abs(flash - beep) <= 0.08 for flash, beep in zip(flashes, beeps, strict=True)), (flashes, beeps)
+
+
+async def test_a_sound_with_more_frames_than_its_length_takes_is_not_published(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its segments, by its time stamps, is as long as it should be; it is heard for half as long again."""
+    path = folder / "unevened.ts"
+    parts = [flash_and_beep(folder / f"unevened-{n}.ts", *options) for n, options in enumerate(((), ("-ac", "1")))]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    # As if the change had not been noticed.
+    monkeypatch.setattr(pieces, "read_summaries", lambda said: read_summaries(said)[-1:])
+    made = await encode_locally(path, tmp_path)
+    with pytest.raises(Unsound) as unsound:
+        verify(made.folder, made.plan.duration)
+    assert unsound.value.rule is Rule.CONTINUITY
+    assert "audio/0-und" in str(unsound.value)
 
 
 @pytest.mark.parametrize("second_at_s", [0, 3600], ids=["back", "ahead"])

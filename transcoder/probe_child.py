@@ -99,6 +99,7 @@ def _describe(path: str, container: Any) -> Source:
     words = [s for s in container.streams.subtitles if picture is not None]
     readable = [s for s in words if _codec(s) in source.TEXT_CODECS]
     left_out = (
+        *_left_out("video", pictures, [s for s in pictures if _codec(s) in source.VIDEO_CODECS], [], 1),
         *_left_out(
             "audio",
             sounds,
@@ -130,7 +131,7 @@ def _is_still(path: str) -> bool:
 
 
 def _left_out(
-    kind: Literal["audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
+    kind: Literal["video", "audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
 ) -> Iterator[LeftOut]:
     """Tracks of `streams` that are not offered. One without a single packet is no loss."""
     for stream in streams:

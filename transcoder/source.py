@@ -132,9 +132,12 @@ class TextTrack(msgspec.Struct, frozen=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A track of the file that a title does without: its codec is not accepted, nothing of it can be decoded, or it is one too many."""
+    """A track of the file that a title does without: its codec is not accepted, nothing of it can be decoded, or it is one too many.
 
-    kind: Literal["audio", "subtitles"]
+    Of pictures a title has one.
+    """
+
+    kind: Literal["video", "audio", "subtitles"]
     codec: str
     why: Literal["codec", "damaged", "too_many"]
     language: str | None = None

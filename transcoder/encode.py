@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ffmpeg
@@ -23,6 +24,8 @@ POSTER_AT = Fraction(1, 10)
 POSTER_LONG_SIDE_PX = 1280
 # An index may name a key frame that is shown a little after it is decoded.
 _OURS = {"protocol_whitelist": "file", "format_whitelist": "hls,mov,webvtt"}
+# JFIF knows one matrix and one range, and says neither.
+_JPEG = {"out_color_matrix": "bt601", "out_range": "pc"}
 PREVIEW_FRAG_US = 1_000_000
 SEEK_MARGIN_S = Fraction(1)
 
@@ -43,13 +46,22 @@ def pictures_argv(exe: Path, path: Path, source: Source, plan: Plan, folder: Pat
 
 
 def sounds_argv(
-    exe: Path, path: Path, source: Source, plan: Plan, folder: Path, gains_db: Sequence[float]
+    exe: Path,
+    path: Path,
+    source: Source,
+    plan: Plan,
+    folder: Path,
+    gains_db: Sequence[float],
+    even: Mapping[int, Path] = MappingProxyType({}),
 ) -> list[str]:
-    """Every sound of the plan, with the cover of what has no picture; `gains_db`: one for each sound. Progress on stdout."""
+    """Every sound of the plan, with the cover of what has no picture; progress on stdout.
+
+    `gains_db`: one for each sound; `even`: by their numbers, those that were made even.
+    """
     film = given(path, **sound_options(source))
-    outputs = sound_outputs(film, plan, source, folder, gains_db)
+    outputs = sound_outputs(film, plan, source, folder, gains_db, even=even)
     if source.cover_index is not None:
-        cover = film[str(source.cover_index)].filter("scale", *_poster_size())
+        cover = film[str(source.cover_index)].filter("scale", *_poster_size(), **_JPEG)
         outputs.append(_picture(cover, folder / "poster.jpg"))
     return compile_argv(exe, outputs, *_ENCODING)
 
@@ -106,7 +118,7 @@ def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
     gop, rate = plan.grid.gop, plan.grid.rate
     at_s = float(plan.grid.frames // gop * POSTER_AT // 1 * gop / rate)
     top = ffmpeg.input(str(_packaged(out, plan.base[0])), ss=f"{at_s:.3f}", **_OURS)
-    outputs = [_picture(top.video.filter("scale", *_poster_size()), folder / "poster.jpg")]
+    outputs = [_picture(top.video.filter("scale", *_poster_size(), **_JPEG), folder / "poster.jpg")]
     if plan.sprite is not None:
         low = ffmpeg.input(str(_packaged(out, plan.rungs[-1])), skip_frame="nokey", **_OURS)
         outputs.append(_picture(_sheet(low.video, plan.sprite, gop), folder / "sprite.jpg"))
@@ -120,7 +132,7 @@ def _packaged(out: Path, rung: Rung) -> Path:
 def _sheet(key_frames: Any, sprite: Sprite, gop: int) -> Any:
     return (
         key_frames.filter("select", f"not(mod(n,{sprite.every // gop}))")
-        .filter("scale", sprite.width, sprite.height)
+        .filter("scale", sprite.width, sprite.height, **_JPEG)
         .filter("setsar", 1)
         .filter("tile", f"{sprite.columns}x{sprite.rows}")
     )

@@ -11,6 +11,7 @@ from typing import Any
 import ffmpeg
 
 from transcoder.codecs import TRANSFERS, encoder_options
+from transcoder.colour import decide_missing
 from transcoder.ladder import Chunk, Grid, Plan, Rung
 from transcoder.luminance import svt_parameters, x265_parameters
 from transcoder.source import VideoTrack
@@ -43,12 +44,21 @@ def video_outputs(
 
 
 def shaped(film: Any, video: VideoTrack, rung: Rung) -> Any:
-    """The picture without combing, in the size of `rung`."""
+    """The picture without combing, in the size of `rung`, its colours stated and in the range that every screen knows."""
     picture = film[str(video.index)]
     if video.is_interlaced:
         picture = picture.filter("bwdif", mode="send_frame", deint="interlaced")
     # Early: a size that changes in the middle of a film ends here, and everything after has less to do.
-    return picture.filter("scale", rung.width, rung.height)
+    if video.is_hdr:
+        return picture.filter("scale", rung.width, rung.height)
+    missing = decide_missing(video.colour, video.width, video.height)
+    if video.colour.is_rgb:
+        scaled = picture.filter("scale", rung.width, rung.height, out_color_matrix="bt709", out_range="tv")
+        return scaled.filter("format", _SDR_FORMAT).filter("setparams", **missing)
+    if missing:
+        picture = picture.filter("setparams", **missing)
+    # Televisions and their boxes take what is full range for limited, whatever it says.
+    return picture.filter("scale", rung.width, rung.height, out_range="tv")
 
 
 def on_the_grid(picture: Any, grid: Grid, chunk: Chunk) -> Any:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ffmpeg
 
-from transcoder.argv import QUIET, given
+from transcoder.argv import QUIET, compile_argv, given
 from transcoder.ladder import AUDIO_RATE_HZ, Plan, Sound
 from transcoder.source import Source
 
 _LAYOUTS = {2: "stereo", 6: "5.1"}
+_NONE: Mapping[int, Path] = MappingProxyType({})
 
 
 def audio_file(folder: Path, number: int) -> Path:
     """Where the encoder writes a sound of the plan."""
     return folder / f"audio-{number}.mp4"
+
+
+def even_file(folder: Path, number: int) -> Path:
+    """Where a sound of the plan lies for a while when its source changes on the way."""
+    return folder / f"even-{number}.mka"
 
 
 def sound_options(source: Source) -> dict[str, Any]:
@@ -26,12 +33,18 @@ def sound_options(source: Source) -> dict[str, Any]:
 
 
 def sound_outputs(
-    source: Any, plan: Plan, tracks: Source, folder: Path, gains_db: Sequence[float], frag_us: int = 4_000_000
+    source: Any,
+    plan: Plan,
+    tracks: Source,
+    folder: Path,
+    gains_db: Sequence[float],
+    frag_us: int = 4_000_000,
+    even: Mapping[int, Path] = _NONE,
 ) -> list[Any]:
-    """Every sound of the plan in fragments of `frag_us`; `gains_db` has one entry for each of them."""
+    """Every sound of the plan in fragments of `frag_us`; `gains_db` has one entry for each of them, `even` those made even."""
     return [
         _output(
-            source[str(tracks.audio[sound.track].index)],
+            given(even[number])["0"] if number in even else source[str(tracks.audio[sound.track].index)],
             sound,
             plan,
             audio_file(folder, number),
@@ -68,13 +81,29 @@ def _output(stream: Any, sound: Sound, plan: Plan, target: Path, gain_db: float,
     )
 
 
-def measure_argv(exe: Path, path: Path, source: Source, sound: Sound) -> list[str]:
-    """Measures how loud a sound of the plan will be; the summary is on stderr (`loudness.read_summary`).
+def even_argv(exe: Path, path: Path, source: Source, sound: Sound, target: Path) -> list[str]:
+    """Makes one rate and one layout of a sound whose source changes either on the way, where it stands in time.
+
+    A filter graph is rebuilt at each change. One that fills and pads would begin the time line anew and write out what is left
+    of it each time; this one does neither, and what reads its output is never rebuilt.
+    """
+    stream = given(path, **sound_options(source))[str(source.audio[sound.track].index)]
+    heard = stream.filter("aformat", channel_layouts=_LAYOUTS[sound.channels]).filter("aresample", AUDIO_RATE_HZ)
+    # A second stream that begins at zero: a file is taken to begin with its first packet.
+    zero = ffmpeg.input("anullsrc=r=48000:cl=mono:d=0.1", f="lavfi")
+    options = {"c:a": "flac", "sample_fmt": "s16", "map_metadata": -1, "map_chapters": -1, "f": "matroska"}
+    return compile_argv(exe, [ffmpeg.output(heard, zero, str(target), **options)])
+
+
+def measure_argv(exe: Path, path: Path, source: Source, sound: Sound, even: Path | None = None) -> list[str]:
+    """Measures how loud a sound of the plan will be; the summary is on stderr (`loudness.read_summaries`).
 
     What six channels add up to in two is louder, and has higher peaks, than any of them.
     """
-    stream = given(path, **sound_options(source))[str(source.audio[sound.track].index)]
-    heard = stream.filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[sound.channels])
+    film, index = (given(path, **sound_options(source)), source.audio[sound.track].index)
+    if even is not None:
+        film, index = given(even), 0
+    heard = film[str(index)].filter("aformat", sample_fmts="fltp", channel_layouts=_LAYOUTS[sound.channels])
     heard = heard.filter("ebur128", framelog="quiet", peak="true")
     output = ffmpeg.output(heard, "-", f="null").global_args(*QUIET, "-loglevel", "info")
     return [str(part) for part in ffmpeg.compile(output, cmd=str(exe))]

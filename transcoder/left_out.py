@@ -5,8 +5,8 @@ from __future__ import annotations
 from transcoder.languages import language_name, language_tag
 from transcoder.source import MAX_AUDIO_TRACKS, MAX_TEXT_TRACKS, LeftOut, Source
 
-_NAMES = {"audio": "sound", "subtitles": "subtitle"}
-_MOST = {"audio": MAX_AUDIO_TRACKS, "subtitles": MAX_TEXT_TRACKS}
+_NAMES = {"video": "picture", "audio": "sound", "subtitles": "subtitle"}
+_MOST = {"video": "one", "audio": f"{MAX_AUDIO_TRACKS}", "subtitles": f"{MAX_TEXT_TRACKS}"}
 
 
 def warnings_of(source: Source) -> tuple[str, ...]:

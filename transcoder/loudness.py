@@ -36,9 +36,7 @@ class Loudness:
         return round(max(_LEAST_GAIN_DB, min(wanted, room, _MOST_GAIN_DB)), 2)
 
 
-def read_summary(said: str) -> Loudness | None:
-    """The last summary in what the meter wrote to stderr; None when there is none."""
-    integrated, peaks = _INTEGRATED.findall(said), _PEAK.findall(said)
-    if not integrated or not peaks:
-        return None
-    return Loudness(float(integrated[-1]), float(peaks[-1]))
+def read_summaries(said: str) -> list[Loudness]:
+    """The summaries in what the meter wrote to stderr: one, unless the sound changed on the way and the meter began anew."""
+    found = zip(_INTEGRATED.findall(said), _PEAK.findall(said), strict=False)
+    return [Loudness(float(integrated), float(peak)) for integrated, peak in found]

@@ -19,10 +19,10 @@ from core.objects import ObjectMissing
 from transcoder import encode, encoder
 from transcoder.abilities import check_abilities
 from transcoder.encode_picture import video_file
-from transcoder.encode_sound import audio_file, measure_argv
+from transcoder.encode_sound import audio_file, even_argv, even_file, measure_argv
 from transcoder.encoder import Transient
 from transcoder.ladder import PLAIN, Plan, Wishes, decide_chunks, plan
-from transcoder.loudness import read_summary
+from transcoder.loudness import Loudness, read_summaries
 from transcoder.progress import Progress
 from transcoder.publish import PARALLEL_PUTS, publish
 from transcoder.samples import check_files
@@ -106,26 +106,43 @@ async def encode_heard(
     """Every sound, at its loudness, and every subtitle into `raw`. Raises Refusal, Transient."""
     total_s = float(wanted.duration)
     if wanted.sounds:
-        gains_db = await measure_gains(exe, path, source, wanted, raw)
-        argv = encode.sounds_argv(exe, path, source, wanted, raw, gains_db)
+        gains_db, even = await measure_gains(exe, path, source, wanted, raw)
+        argv = encode.sounds_argv(exe, path, source, wanted, raw, gains_db, even)
         files = [audio_file(raw, number) for number in range(len(wanted.sounds))]
-        await encode_witnessed(exe, argv, total_s, moved, reads=[path], writes=raw, files=files, is_video=False)
+        reads = [path, *even.values()]
+        await encode_witnessed(exe, argv, total_s, moved, reads=reads, writes=raw, files=files, is_video=False)
+        for file in even.values():
+            await asyncio.to_thread(file.unlink)
     await extract_text(exe, path, source, raw, total_s)
 
 
-async def measure_gains(exe: Path, path: Path, source: Source, wanted: Plan, work: Path) -> tuple[float, ...]:
-    """The gain in dB that each sound of the plan needs; none where it cannot be measured."""
+async def measure_gains(
+    exe: Path, path: Path, source: Source, wanted: Plan, work: Path
+) -> tuple[tuple[float, ...], dict[int, Path]]:
+    """The gain in dB that each sound of the plan needs, none where it cannot be measured; and which were made even, into `work`.
+
+    Measuring hears a sound to its end, and so finds out first whether its rate or its layout changes on the way.
+    """
     gains_db = []
-    for sound in wanted.sounds:
-        try:
-            argv = measure_argv(exe, path, source, sound)
-            said = await encoder.run(argv, source.duration_s, reads=[path], writes=work)
-        except Refusal as refusal:
-            log.warning("loudness_not_measured", track=sound.track, why=refusal.details)
-            said = ""
-        found = read_summary(said)
-        gains_db.append(found.gain_db if found else 0.0)
-    return tuple(gains_db)
+    even: dict[int, Path] = {}
+    for number, sound in enumerate(wanted.sounds):
+        found = await _measured(exe, measure_argv(exe, path, source, sound), path, source, work)
+        if len(found) > 1:
+            target = even_file(work, number)
+            argv = even_argv(exe, path, source, sound, target)
+            await encoder.run(argv, source.duration_s, reads=[path], writes=work)
+            even[number] = target
+            found = await _measured(exe, measure_argv(exe, path, source, sound, target), target, source, work)
+        gains_db.append(found[-1].gain_db if found else 0.0)
+    return tuple(gains_db), even
+
+
+async def _measured(exe: Path, argv: list[str], path: Path, source: Source, work: Path) -> list[Loudness]:
+    try:
+        return read_summaries(await encoder.run(argv, source.duration_s, reads=[path], writes=work))
+    except Refusal as refusal:
+        log.warning("loudness_not_measured", why=refusal.details)
+        return []
 
 
 async def extract_text(exe: Path, path: Path, source: Source, folder: Path, total_s: float) -> None:

@@ -7,7 +7,7 @@ network, the database or any file but the one named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from core.errors import Code
 from transcoder import jumps, source
 from transcoder.channels import DOWNMIXED, LayoutWatch
 from transcoder.codecs import TRANSFERS
+from transcoder.colour import UNSTATED, Colour
 from transcoder.jumps import Straightener
 from transcoder.luminance import read_light, read_mastering
 from transcoder.pace import decide_pace
@@ -33,9 +34,10 @@ _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
 _PACED_PACKETS = 240
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
-_HONEST_LENGTH = frozenset({"mov", "matroska", "wav", "flac", "avi", "flv", "aiff"})
+_HONEST_LENGTH = frozenset({
+    "mov", "matroska", "wav", "flac", "avi", "flv", "aiff", "asf", "mxf", "caf", "w64", "au",
+})  # fmt: skip
 _RANGES = {number: name for name, (number, _) in TRANSFERS.items()}
-_UNSTATED = frozenset({0, 2})  # ISO/IEC 23091-2: reserved, unspecified
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -89,12 +91,15 @@ def _describe(path: str, container: Any) -> Source:
     heard = [s for s in heard if s.index in first_frames or s.index not in met]
     if picture is None and not any(s.index in first_frames for s in heard):
         raise _Reject(errors.NOT_MEDIA, "No sound in the file can be decoded.")
+    if container.format.name == "gif" and picture is not None and _is_still(path):
+        raise _Reject(errors.NO_STREAMS, "The file is a picture that does not move.")
     watch = LayoutWatch()
     duration_s, ends = _length(path, container, [s.index for s in [picture, *heard] if s is not None], watch)
     heard = [s for s in heard if s.index in ends]
     words = [s for s in container.streams.subtitles if picture is not None]
     readable = [s for s in words if _codec(s) in source.TEXT_CODECS]
     left_out = (
+        *_left_out("video", pictures, [s for s in pictures if _codec(s) in source.VIDEO_CODECS], [], 1),
         *_left_out(
             "audio",
             sounds,
@@ -120,8 +125,13 @@ def _describe(path: str, container: Any) -> Source:
     )
 
 
+def _is_still(path: str) -> bool:
+    with av.open(path, options=source.READ_OPTIONS, metadata_errors="replace") as container:
+        return sum(1 for packet in islice(container.demux(), 3) if packet.size) < 2
+
+
 def _left_out(
-    kind: Literal["audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
+    kind: Literal["video", "audio", "subtitles"], streams: list[Any], accepted: list[Any], damaged: list[Any], most: int
 ) -> Iterator[LeftOut]:
     """Tracks of `streams` that are not offered. One without a single packet is no loss."""
     for stream in streams:
@@ -206,9 +216,7 @@ def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
     _check_size(frame.width, frame.height)
     aspect = stream.sample_aspect_ratio
     rate = stream.average_rate or stream.guessed_rate
-    if not frame.interlaced_frame:
-        # Fields may come one by one.
-        rate = decide_pace(rate, _stamps(path, stream.index))
+    rate = decide_pace(rate, _stamps(path, stream.index), is_interlaced=bool(frame.interlaced_frame))
     return VideoTrack(
         index=stream.index,
         codec=_codec(stream),
@@ -219,7 +227,13 @@ def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
         frame_rate=(rate.numerator, rate.denominator) if rate else (25, 1),
         is_interlaced=bool(frame.interlaced_frame),
         transfer=_RANGES.get(int(frame.color_trc), "sdr"),
-        is_tagged=not {int(frame.color_primaries), int(frame.colorspace)} & _UNSTATED,
+        is_tagged=not {int(frame.color_primaries), int(frame.colorspace)} & UNSTATED,
+        colour=Colour(
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            int(frame.colorspace),
+            frame.format.is_rgb or frame.format.has_palette,
+        ),
         mastering=read_mastering(_side_data(frame, "MASTERING_DISPLAY_METADATA")),
         light=read_light(_side_data(frame, "CONTENT_LIGHT_LEVEL")),
         is_plain=_codec(stream) == "h264"
@@ -241,11 +255,24 @@ def _stamps(path: str, index: int) -> list[list[Fraction]]:
             try:
                 if place is not None:
                     container.seek(place)
-                shown = ((p.pts, p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
-                found.append([pts * time_base for pts, time_base in islice(shown, _PACED_PACKETS)])
+                found += _stretches(islice((p for p in container.demux(stream) if p.size), _PACED_PACKETS))
             except FFmpegError:
                 break  # what was read until the damage counts
     return found
+
+
+def _stretches(packets: Iterable[Any]) -> Iterator[list[Fraction]]:
+    """When the pictures of `packets` are shown; a joint, where the clock goes back, ends a stretch."""
+    stretch: list[Fraction] = []
+    last: int | None = None
+    for packet in packets:
+        if last is not None and packet.dts is not None and packet.dts < last:
+            yield stretch
+            stretch = []
+        last = packet.dts if packet.dts is not None else last
+        if packet.pts is not None:
+            stretch.append(packet.pts * packet.time_base)
+    yield stretch
 
 
 def _side_data(frame: Any, kind: str) -> bytes | None:
@@ -259,10 +286,11 @@ def _length(path: str, container: Any, indexes: list[int], watch: LayoutWatch) -
     `watch` sees every packet of a broadcast, which has to be read to its end anyway.
     """
     declared_s = container.duration / av.time_base if container.duration else None
-    if declared_s is not None and declared_s > source.MAX_DURATION_S:
+    names = set(container.format.name.split(","))
+    # Elsewhere it is a guess: of a recording whose clock goes back, that it lasts until the clock comes round.
+    if declared_s is not None and declared_s > source.MAX_DURATION_S and names & _HONEST_LENGTH:
         raise _Reject(errors.MEDIA_TOO_LARGE, "The file lasts longer than 24 hours.")
     start_s = (container.start_time or 0) / av.time_base
-    names = set(container.format.name.split(","))
     ends = {}
     if declared_s is not None and names & _HONEST_LENGTH:
         ends = _ends(path, seek_s=start_s + declared_s - _TAIL_S)

@@ -11,6 +11,9 @@ from core.errors import Refusal
 HEAD_BYTES = 1024
 MAX_TOP_BOXES = 200_000
 
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
 _DISGUISES = (
     (b"#extm3u", "an HLS playlist"),
     (b"ffconcat", "a list of files"),
@@ -54,7 +57,39 @@ def check_length(file: BinaryIO, size_bytes: int) -> Refusal | None:
         stated = int.from_bytes(head[4:8], "little") + 8
         # Writers that could not seek back leave zero or all ones.
         return _cut_off(stated - size_bytes) if 8 < stated < 0xFFFFFF00 and stated > size_bytes + 1 else None
+    if head.startswith(_ASF):
+        return _check_asf(head, size_bytes)
+    if head.startswith(_W64):
+        (stated,) = struct.unpack_from("<q", head.ljust(24, b"\0"), len(_W64))
+        return _cut_off(stated - size_bytes) if stated > size_bytes else None
+    if head[:4] == b"caff":
+        return _check_caf(file, size_bytes)
     return check_boxes(file, size_bytes)
+
+
+def _check_asf(head: bytes, size_bytes: int) -> Refusal | None:
+    """The file properties state the file's own size, but for a broadcast's (ASF specification, 3.2)."""
+    at = head.find(_ASF_PROPERTIES)
+    if at < 0 or at + 92 > len(head):
+        return None
+    (stated,), (flags,) = struct.unpack_from("<Q", head, at + 40), struct.unpack_from("<I", head, at + 88)
+    return _cut_off(stated - size_bytes) if not flags & 1 and size_bytes < stated < 1 << 62 else None
+
+
+def _check_caf(file: BinaryIO, size_bytes: int) -> Refusal | None:
+    """Chunks that state their sizes, but for sound that is being recorded (CAF specification, Audio Data chunk)."""
+    offset = 8
+    for _ in range(MAX_TOP_BOXES):
+        file.seek(offset)
+        header = file.read(12)
+        if len(header) < 12:
+            break
+        size = int.from_bytes(header[4:], "big", signed=True)
+        if size < 0:
+            break
+        offset += 12 + size
+    # What was written last may be short of its padding.
+    return _cut_off(offset - size_bytes) if offset > size_bytes + 1 else None
 
 
 def _cut_off(missing_bytes: int) -> Refusal:

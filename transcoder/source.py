@@ -9,6 +9,7 @@ import msgspec
 
 from core.domain.media_subtitles import TextKind
 from transcoder.codecs import VideoRange
+from transcoder.colour import Colour
 
 MAX_SIDE_PX = 8192
 MAX_DURATION_S = 24 * 3600.0
@@ -17,16 +18,21 @@ MAX_AUDIO_TRACKS = 8
 MAX_TEXT_TRACKS = 32
 
 # Demuxers a source may be read with; nothing that follows references to other files or addresses.
-FORMATS = ("mov", "matroska", "mp3", "wav", "flac", "ogg", "mpegts", "mpeg", "aac", "avi", "flv", "aiff")
+FORMATS = (
+    "mov", "matroska", "mp3", "wav", "flac", "ogg", "mpegts", "mpeg", "aac", "avi", "flv", "aiff",
+    "asf", "dv", "mxf", "gif", "caf", "w64", "au", "amr", "ac3", "eac3", "dts",
+)  # fmt: skip
 
 VIDEO_CODECS = frozenset({
     "h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3",
-    "prores", "dnxhd", "ffv1", "theora", "mjpeg", "vc1", "wmv3",
+    "prores", "dnxhd", "ffv1", "theora", "mjpeg", "vc1", "wmv3", "wmv1", "wmv2", "msmpeg4v1", "dvvideo", "gif", "qtrle",
+    "rawvideo", "huffyuv", "ffvhuff", "utvideo", "v210", "cfhd", "png", "jpeg2000", "svq1", "svq3", "cinepak", "vp6", "vp6f",
 })  # fmt: skip
 AUDIO_CODECS = frozenset({
     "aac", "mp3", "mp2", "ac3", "eac3", "opus", "vorbis", "flac", "alac", "dts", "truehd", "wmav2", "amr_nb", "amr_wb",
     "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_u8",
-    "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav",
+    "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_swf", "pcm_s8", "pcm_f64le", "pcm_f64be",
+    "pcm_bluray", "pcm_dvd", "s302m", "aac_latm", "mp1", "wmav1", "wmapro", "wmalossless", "wmavoice", "nellymoser", "speex",
 })  # fmt: skip
 TEXT_CODECS = frozenset({"subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
 COVER_CODECS = frozenset({"mjpeg", "png"})
@@ -34,7 +40,7 @@ COVER_CODECS = frozenset({"mjpeg", "png"})
 # What may be opened at all, be it only to find out a size: the codecs above, also by their decoders' own names.
 DECODERS = (
     *sorted(VIDEO_CODECS | AUDIO_CODECS | TEXT_CODECS | COVER_CODECS),
-    "flv", "msmpeg4", "dca", "amrnb", "amrwb", "mp2float", "mp3float", "srt",
+    "flv", "msmpeg4", "dca", "amrnb", "amrwb", "mp1float", "mp2float", "mp3float", "srt",
     "libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "libopus",
 )  # fmt: skip
 # How every reader of ours, PyAV or ffmpeg, opens a source.
@@ -77,6 +83,7 @@ class VideoTrack(msgspec.Struct, frozen=True):
     transfer: VideoRange = "sdr"
     is_tagged: bool = False
     """Whether its primaries and its matrix are stated; where they are not, a high dynamic range is taken to be BT.2020."""
+    colour: Colour = Colour()
     mastering: Mastering | None = None
     light: LightLevel | None = None
     is_plain: bool = False
@@ -125,9 +132,12 @@ class TextTrack(msgspec.Struct, frozen=True):
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A track of the file that a title does without: its codec is not accepted, nothing of it can be decoded, or it is one too many."""
+    """A track of the file that a title does without: its codec is not accepted, nothing of it can be decoded, or it is one too many.
 
-    kind: Literal["audio", "subtitles"]
+    Of pictures a title has one.
+    """
+
+    kind: Literal["video", "audio", "subtitles"]
     codec: str
     why: Literal["codec", "damaged", "too_many"]
     language: str | None = None

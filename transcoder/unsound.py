@@ -22,7 +22,7 @@ class Rule(StrEnum):
     FIRST_PTS = "first-pts"
     """Every rendition is shown from zero, and every segment from its start."""
     CONTINUITY = "continuity"
-    """Each fragment's tfdt is the end of the one before (A 7.3)."""
+    """Each fragment's tfdt is the end of the one before (A 7.3), and a sound has as many frames as its length takes."""
     KEY_FRAME = "key-frame"
     """Every segment begins with an IDR picture, and no fragment hides another (A 7.4)."""
     ALIGNMENT = "alignment"

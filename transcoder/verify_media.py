@@ -9,6 +9,7 @@ from pathlib import Path
 
 from transcoder.access_units import begins_anew
 from transcoder.boxes import Box, Mp4Error, boxes, find
+from transcoder.ladder import AUDIO_FRAME_SAMPLES, AUDIO_RATE_HZ
 from transcoder.mp4 import Fragment, Track, read_fragment, read_track
 from transcoder.playlists import Piece
 from transcoder.unsound import Rule, Unsound, expect
@@ -16,6 +17,7 @@ from transcoder.unsound import Rule, Unsound, expect
 ROUNDING = Fraction(1, 1_000_000)
 """An EXTINF has six decimals."""
 _LONGEST_OVER_S = Fraction(1, 2)
+_FRAME_S = Fraction(AUDIO_FRAME_SAMPLES, AUDIO_RATE_HZ)
 _URI = re.compile(r'URI="([^"]+)"')
 
 
@@ -89,6 +91,11 @@ def check_rendition(folder: Path, path: str) -> Checked:
     differing = f"its EXTINFs sum to {float(total):.6f} s, its segments to {float(duration):.6f} s"
     expect(abs(total - duration) <= ROUNDING * len(listed.entries), Rule.EXTINF, path, differing)
     usual = max(lengths, key=lambda length: lengths[length])
+    if track.handler == "soun":
+        # A decoder gives out whole frames whatever their time stamps say: twice as many are heard for twice as long.
+        heard = Fraction(sum(lengths.values()) * AUDIO_FRAME_SAMPLES, AUDIO_RATE_HZ)
+        differing = f"its frames are heard for {float(heard):.3f} s, its time stamps say {float(duration):.3f} s"
+        expect(abs(heard - duration) <= _FRAME_S, Rule.CONTINUITY, path, differing)
     return Checked(track, listed, duration, Fraction(usual, track.timescale))
 
 

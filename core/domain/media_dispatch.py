@@ -7,6 +7,7 @@ attempt, so a message here only says "look at this task"; core/domain/media_task
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pgqueuer.queries import Queries
 
 ENTRYPOINT = "transcode_task"
+_QUERIES = "pgqueuer.queries"
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 
 
@@ -31,8 +33,9 @@ async def enqueue_tasks(tx: Tx, tenant_id: UUID, tasks: Sequence[tuple[UUID, int
     """
     payloads = [f"{tenant_id}/{task_id}".encode() for task_id, _ in tasks]
     entrypoints = [ENTRYPOINT] * len(tasks)
-    # The first time it is an import of a quarter of a second, which holds nobody up from a thread.
-    await asyncio.to_thread(import_module, "pgqueuer.queries")
+    if not hasattr(sys.modules.get(_QUERIES), "Queries"):
+        # An import of a quarter of a second, which holds nobody up from a thread.
+        await asyncio.to_thread(import_module, _QUERIES)
     await _queries(tx.connection).enqueue(entrypoints, payloads, [priority for _, priority in tasks])
 
 

@@ -26,6 +26,7 @@ for command in (
     installing.up,
     installing.worker,
     installing.publish,
+    installing.subtitles,
     database.migrate,
     database.restore,
     installing.seed,

@@ -5,6 +5,10 @@ FROM transcode_jobs AS j JOIN contents AS c ON c.id = j.content_id
 WHERE j.id = ANY ($1::uuid[])
 ORDER BY j.created_at;
 
+-- name: titles_found many
+-- Titles called so, or whose id ends so. $1 a name, $2 the end of an id, or null.
+SELECT id, title FROM contents WHERE lower(title) = lower($1) OR id::text LIKE '%' || $2::text ORDER BY id LIMIT 2;
+
 -- name: content_list many
 -- Every title of the tenant that a file was handed in for, for the demo's summary.
 SELECT c.id, c.title, c.content_type::text AS content_type, c.is_free, g.duration_ms

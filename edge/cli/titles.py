@@ -58,8 +58,8 @@ async def hand_in(
     size_bytes = path.stat().st_size + sum(one.path.stat().st_size for one in subtitles)
     async with database.transaction(service()) as tx:
         await media.check_quota(tx, size_bytes)
-    file = await _store(objects, path)
-    texts = [(await _store(objects, one.path), one.language) for one in subtitles]
+    file = await store_file(objects, path)
+    texts = [(await store_file(objects, one.path), one.language) for one in subtitles]
     async with database.transaction(service()) as tx:
         made = await media.submit(tx, file, title)
         for text_file, language in texts:
@@ -67,7 +67,8 @@ async def hand_in(
         return made
 
 
-async def _store(objects: ObjectStore, path: Path) -> media.NewFile:
+async def store_file(objects: ObjectStore, path: Path) -> media.NewFile:
+    """Puts a file of this machine into the store; the row that it is to have. Raises StoreDown."""
     file_id = uuid7()
     key = f"files/{file_id}/source"
     await objects.put(key, path)

@@ -23,8 +23,10 @@ from tests.transcoder.sources import (
     picture,
     sound,
 )
-from transcoder import encode, encoder
+from transcoder import encode, encoder, pieces
+from transcoder.loudness import read_summaries
 from transcoder.mp4 import read_track
+from transcoder.unsound import Rule, Unsound
 from transcoder.verify import verify
 
 
@@ -327,6 +329,64 @@ async def test_a_broadcast_whose_channels_change_is_heard_to_its_end(folder: Pat
     heard = made.folder / "audio/0-und/playlist.m3u8"
     quiet = ["-i", heard, "-af", "silencedetect=n=-50dB:d=0.3", "-f", "null", "-"]
     assert "silence_start" not in run_tool([ffmpeg(), "-nostdin", *quiet], timeout_s=60).stderr
+
+
+CHANGES = {
+    "rate": ("-ar", "44100"),
+    "channels": ("-ac", "1"),
+}
+
+
+def flash_and_beep(target: Path, *options: str) -> Path:
+    """Two seconds with a flash and a beep one second in."""
+    return make(
+        target, "-f", "lavfi", "-i", "color=black:s=320x180:r=25:d=2,drawbox=c=white:t=fill:enable='between(n,25,27)'",
+        "-f", "lavfi", "-i", "aevalsrc='if(between(t,1,1.12),sin(2*PI*1000*t),0)|0':s=48000:d=2", *FAST, "-c:a", "aac", *options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+async def test_a_sound_that_changes_on_the_way_stays_with_its_picture(
+    change: str, folder: Path, tmp_path: Path
+) -> None:
+    """It was heard as long again after its change as the film had lasted until then: filters that fill begin anew at each."""
+    path = folder / f"changes-{change}.ts"
+    parts = [
+        flash_and_beep(folder / f"{change}-{number}.ts", *options)
+        for number, options in enumerate(((), CHANGES[change]))
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    made = await encode_locally(path, tmp_path)
+    await sound_result(made)
+    assert made.plan.grid is not None
+    assert made.plan.grid.rate == 25
+    assert sorted(file.name for file in (tmp_path / "raw").iterdir() if file.suffix == ".mka") == []
+    said = await encoder.run(
+        [str(ffmpeg()), "-nostdin", "-v", "info", "-i", str(made.folder / "master.m3u8"), "-map", "0:v:0", "-map", "0:a:0", "-vf",
+         "blackdetect=d=0.1:pix_th=0.5", "-af", "silencedetect=n=-30dB:d=0.2", "-f", "null", "-"], 60,
+        reads=[made.folder], writes=made.folder,
+    )  # fmt: skip
+    flashes = [float(v) for v in re.findall(r"black_end:([\d.]+)", said)][:2]
+    beeps = [float(v) for v in re.findall(r"silence_end: ([\d.]+)", said)][:2]
+    assert len(flashes) == len(beeps) == 2
+    # The encoder's priming, which a transport stream cannot take back, once at each beginning.
+    assert all(abs(flash - beep) <= 0.08 for flash, beep in zip(flashes, beeps, strict=True)), (flashes, beeps)
+
+
+async def test_a_sound_with_more_frames_than_its_length_takes_is_not_published(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its segments, by its time stamps, is as long as it should be; it is heard for half as long again."""
+    path = folder / "unevened.ts"
+    parts = [flash_and_beep(folder / f"unevened-{n}.ts", *options) for n, options in enumerate(((), ("-ac", "1")))]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    # As if the change had not been noticed.
+    monkeypatch.setattr(pieces, "read_summaries", lambda said: read_summaries(said)[-1:])
+    made = await encode_locally(path, tmp_path)
+    with pytest.raises(Unsound) as unsound:
+        verify(made.folder, made.plan.duration)
+    assert unsound.value.rule is Rule.CONTINUITY
+    assert "audio/0-und" in str(unsound.value)
 
 
 @pytest.mark.parametrize("second_at_s", [0, 3600], ids=["back", "ahead"])

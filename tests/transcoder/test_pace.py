@@ -57,3 +57,19 @@ def test_what_tells_nothing_is_left_to_the_header() -> None:
     assert decide_pace(None, []) is None
     assert decide_pace(Fraction(25), [[Fraction(0), Fraction(1, 50)]]) == 25
     assert decide_pace(Fraction(25), [[Fraction(1)] * 50]) == 25
+
+
+@given(usual, st.integers(9, 200), st.integers(2, 3000))
+def test_an_average_above_an_even_pace_is_a_mistake(rate: Fraction, count: int, times: int) -> None:
+    """A recording with a joint in it, or a raw DV stream, whose header states a clock of 60,000 a second."""
+    stamps = [n / rate for n in range(count)]
+    for is_interlaced in (False, True):
+        found = decide_pace(rate * times, [stamps], is_interlaced=is_interlaced)
+        assert found is not None
+        assert decide_rate((found.numerator, found.denominator)) == rate
+
+
+def test_fields_that_come_one_by_one_are_no_pictures() -> None:
+    fields = [Fraction(n, 50) for n in range(100)]
+    assert decide_pace(Fraction(25), [fields], is_interlaced=True) == 25
+    assert decide_pace(Fraction(25), [fields]) == 50

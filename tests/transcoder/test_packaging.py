@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.process import run_tool
 from edge.hls.playlist_filter import manifest_below_ceiling
 from tests.transcoder.sources import FAST, Made, decode_warnings, encode_locally, ffmpeg, film, make, picture, sound
-from transcoder.loudness import PEAK_DBTP, TARGET_LUFS, Loudness, read_summary
+from transcoder.loudness import PEAK_DBTP, TARGET_LUFS, Loudness, read_summaries
 from transcoder.verify import verify
 
 MPD = "{urn:mpeg:dash:schema:mpd:2011}"
@@ -40,10 +40,9 @@ def said(*arguments: str | Path) -> str:
 
 
 def loudness_of(path: Path) -> Loudness:
-    found = read_summary(
+    (found,) = read_summaries(
         said("-i", path, "-map", "0:a:0", "-af", "ebur128=framelog=quiet:peak=true", "-f", "null", "-")
     )
-    assert found is not None
     return found
 
 
@@ -64,9 +63,8 @@ def test_the_gain_never_lifts_a_peak_above_the_limit_nor_noise_out_of_silence() 
     assert Loudness(-10.0, 0.5).gain_db == -8.0
     assert Loudness(-70.0, -69.0).gain_db == 0.0
     assert Loudness(float("-inf"), float("-inf")).gain_db == 0.0
-    assert read_summary("no summary") is None
-    silent = read_summary("    I:         -70.0 LUFS\n  True peak:\n    Peak:       -inf dBFS")
-    assert silent is not None
+    assert read_summaries("no summary") == []
+    (silent,) = read_summaries("    I:         -70.0 LUFS\n  True peak:\n    Peak:       -inf dBFS")
     assert silent.gain_db == 0.0
 
 

@@ -257,3 +257,16 @@ async def test_tracks_beyond_what_a_title_may_have_are_told(tmp_path: Path) -> N
     assert len(found.audio) == most
     assert [(track.kind, track.why) for track in found.left_out] == [("audio", "too_many")]
     assert warnings_of(found) == (f"A sound track was left out: a title has at most {most} of them.",)
+
+
+async def test_a_second_picture_is_told(tmp_path: Path) -> None:
+    """A film from two angles, or a recorder's small copy beside it."""
+    path = make(
+        tmp_path / "angles.mkv", *picture("128x72", seconds=1), *picture("64x36", seconds=1), "-map", "0", "-map", "1", *FAST,
+        "-metadata:s:v:1", "title=From above",
+    )  # fmt: skip
+    found = await probe(path)
+    assert found.video is not None
+    assert found.video.width == 128
+    assert found.left_out == (LeftOut("video", "h264", "too_many", None, "From above"),)
+    assert warnings_of(found) == ("A picture track (From above) was left out: a title has at most one of them.",)

@@ -175,14 +175,12 @@ def _shorten_range(playlist: Path) -> None:
 
 
 def _colour(init: Path, transfer: int) -> None:
-    """The only picture says that it is PQ: a colour box in place of the pixel aspect and the bit rates behind it."""
-    data = init.read_bytes()
-    at = data.find(b"pasp") - 4
-    size = 16 + int.from_bytes(data[at + 16 : at + 20], "big")
-    told = struct.pack(">4sHHHB", b"nclx", 9, transfer, 9, 0)
-    box = struct.pack(">I4s", 8 + len(told), b"colr") + told
-    filled = box + struct.pack(">I4s", size - len(box), b"free") + bytes(size - len(box) - 8)
-    init.write_bytes(data[:at] + filled + data[at + size :])
+    """The only picture says that it has BT.2020's colours and this transfer."""
+    data = bytearray(init.read_bytes())
+    at = data.find(b"colrnclx") + 8
+    assert at > 8
+    struct.pack_into(">HHH", data, at, 9, transfer, 9)
+    init.write_bytes(data)
 
 
 def _score_one(master: Path) -> None:

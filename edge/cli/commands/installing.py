@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -107,6 +107,26 @@ def publish(
             subtitles=subtitles or (),
         )
     )
+
+
+def subtitles(
+    title: Annotated[
+        str, typer.Argument(metavar="TITLE", help="Its name, or the last digits of its id, six at least.")
+    ],
+    files: Annotated[
+        list[str], typer.Argument(metavar="LANG=FILE...", help="SubRip, WebVTT or ASS: de=film.de.srt en=film.en.srt.")
+    ],
+    kind: Annotated[
+        Literal["subtitles", "captions", "forced"],
+        typer.Option("--kind", help="captions: for those who do not hear. forced: what is foreign in the film."),
+    ] = "subtitles",
+    default: Annotated[bool, typer.Option("--default", help="Players show the first of them unasked.")] = False,
+    data: Data = None,
+) -> None:
+    """Give a title subtitles, in place of those of their kind and language. Nothing is encoded again."""
+    from edge.cli.subtitles import run_subtitles
+
+    raise typer.Exit(run_subtitles(title, files, kind=kind, is_default=default, data=data))
 
 
 def seed(

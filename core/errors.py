@@ -191,6 +191,8 @@ TIMEOUT = Code("PS903", 504, "That took too long and was stopped.")
 BAD_UNSUBSCRIBE_LINK = Code("PS910", 400, "That is no link of ours to turn off mail.", "Change email_preferences.")
 TMDB_OTHER_KIND = Code("PS911", 409, "That number of The Movie Database is held as the other kind: film or series.")
 COURSE_UNPRICED = Code("PS912", 409, "A course that is sold needs a price.", "Set its price, or make it free.")
+# 460 is what tus has for it.
+CHECKSUM_DIFFERS = Code("PS981", 460, "The chunk's checksum is another.", "Nothing of it was kept: send it again.")
 NOT_OFFERED = Code("PS980", 422, "That part of sign-in is not offered here.")
 # PS92x room. Not 409 nor 507 for the quota: clients of tus send again after those, and a quota does not go away by waiting.
 STORAGE_QUOTA = Code("PS920", 413, "The workspace may not hold that many bytes.", "The operator sets its quota.")

@@ -7,7 +7,6 @@ Signing uses the newest, verifying takes any: add a key everywhere, let it sign,
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 
 MIN_SECRET_BYTES = 32
@@ -51,8 +50,3 @@ def parse_ring(text: str) -> KeyRing:
             raise ValueError(f"key id {key_id} is there twice")
         keys.append(Key(key_id, secret.encode()))
     return KeyRing(tuple(keys))
-
-
-def new_key(key_id: str) -> str:
-    """A fresh `id:secret` for the ring."""
-    return f"{key_id}:{secrets.token_urlsafe(48)}"

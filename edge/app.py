@@ -51,7 +51,7 @@ from edge.api.stripe_gateway import StripeGateway
 from edge.api.tenants import Tenants
 from edge.api.throttle import Throttle
 from edge.api.unsubscribe import UnsubscribeFace
-from edge.api.upload import UploadFace
+from edge.api.upload import UploadFace, sign_tus
 from edge.content_keys import ContentKeys
 from edge.hls.cache import ByteCache
 from edge.hls.delivery import Delivery
@@ -137,6 +137,7 @@ class Edge:
             layers.insert(0, behind(trusted, self.settings.country_header))
         app = web.Application(middlewares=layers, client_max_size=LARGEST_ROWS_BYTES)
         app.on_response_prepare.append(unsigned)
+        app.on_response_prepare.append(sign_tus)
         app.on_response_prepare.append(self.leaving.say_close)
         app.on_response_prepare.append(self.hot.teach)
         for routes in self.faces:

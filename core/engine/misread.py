@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import orjson
-
 from core.engine.change import Change
+from core.engine.payload import JSON
 from core.engine.tree import Group, Node, Planned, Test
 from core.errors import BAD_QUERY, BAD_VALUE, Fault, Refusal
 
@@ -81,5 +80,5 @@ def sent_to_change(change: Change) -> Iterator[Sent]:
         for column in change.columns:
             path = column.name if len(change.payload.rows) == 1 else f"[{at}].{column.name}"
             if (value := row.get(column.name)) is not None:
-                yield Sent(path, column.type, value if isinstance(value, str) else orjson.dumps(value).decode())
+                yield Sent(path, column.type, value if isinstance(value, str) else JSON.encode(value).decode())
     yield from sent_to_read(change.tree)

@@ -67,9 +67,7 @@ def respond(
 def conditional(answer: Answer, if_none_match: str) -> Answer:
     """The answer, or 304 for who has it already (RFC 9110 section 13.1.2)."""
     tag = answer.headers.get("ETag", "")[-33:-1]
-    if not tag or not if_none_match:
-        return answer
-    if if_none_match.strip() != "*" and tag not in {t.strip()[-33:-1] for t in if_none_match.split(",")}:
+    if not tag or (if_none_match.strip() != "*" and tag not in {t.strip()[-33:-1] for t in if_none_match.split(",")}):
         return answer
     return Answer(304, {name: value for name, value in answer.headers.items() if name != "Content-Type"}, b"")
 

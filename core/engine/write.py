@@ -78,8 +78,6 @@ def _respond(change: Change, body: bytes, row_count: int, new_count: int | None,
         headers["Location"] = f"/rest/v1/{change.tree.table.name}?{key_filter(orjson.loads(key))}"
     if change.wishes.returns == "representation":
         headers["Content-Type"] = CONTENT_TYPES[change.read.format]
-    is_shown = change.wishes.returns == "representation"
-    status = 200 if is_shown or change.method == "POST" else 204
-    if change.method in ("POST", "PUT") and new_count != 0:
-        status = 201
+    is_told = change.wishes.returns == "representation" or change.method == "POST"
+    status = 201 if change.method in ("POST", "PUT") and new_count != 0 else 200 if is_told else 204
     return Answer(status, headers, body)

@@ -207,7 +207,10 @@ class Gate:
         credentials = request.headers.getall(hdrs.AUTHORIZATION, [])
         now = self._clock()
         if not credentials:
-            key = request.headers.get("apikey")
+            keys = request.headers.getall("apikey", [])
+            if len(keys) > 1:
+                raise Refusal(BAD_ACCESS_TOKEN, "Exactly one `apikey` is taken.")
+            key = keys[0] if keys else None
             if key is None and (key := request.query.get("apikey")) is not None:
                 access = self._keys.verify(key, now)
                 # Addresses end up in logs and histories: one never carries more than a guest's key.

@@ -114,7 +114,8 @@ class ApiKeys:
         Raises Refusal BAD_ACCESS_TOKEN, ACCESS_TOKEN_EXPIRED, BANNED, UNKNOWN_TENANT, NOT_A_MEMBER; DatabaseDown.
         From here on the request is a use of the key, whatever its answer will be.
         """
-        if len(key) > LONGEST_KEY_CHARS or len(request.headers.getall(hdrs.AUTHORIZATION, [])) > 1:
+        credentials = max(len(request.headers.getall(name, ())) for name in (hdrs.AUTHORIZATION, "apikey"))
+        if len(key) > LONGEST_KEY_CHARS or credentials > 1:
             raise Refusal(BAD_ACCESS_TOKEN)
         holder = await self._find(key, await self.tenants.of(request))
         if holder is not None:

@@ -6,6 +6,7 @@ A failure of ours is logged with its trace under the request id; the client is g
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import time
@@ -29,6 +30,7 @@ from core.errors import (
     NOT_FOUND,
     TARGET_TOO_LONG,
     UNAVAILABLE,
+    UNSUPPORTED_TYPE,
     Refusal,
 )
 from core.objects import StoreDown
@@ -48,6 +50,8 @@ _TOKEN_IN_PATH = re.compile(r"^/hls/[^/]+")
 LARGEST_TARGET_BYTES = 8000
 """RFC 9112 section 3 recommends to take so much at least."""
 LARGEST_FIELD_BYTES = 8190
+CODINGS = frozenset({"identity", "gzip", "deflate", "br"})
+"""What aiohttp undoes of a body, alone and not one on the other."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ODD_PATH = re.compile(
     r"[^!-~]|\\|//|/\.\.?(?:/|$)|%(?![0-9A-Fa-f]{2})|%(?:2[EeFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])", re.ASCII
@@ -112,6 +116,14 @@ def _is_odd(path: str) -> bool:
     return False
 
 
+def check_coding(request: web.BaseRequest) -> None:
+    """Refuses a body in a coding that nobody here undoes: its bytes would be taken for what they stand for. Raises Refusal 415."""
+    said = request.headers.getall(hdrs.CONTENT_ENCODING, ())
+    if said and (len(said) > 1 or said[0].strip().lower() not in CODINGS):
+        hint = f"Send it as it is, or in one of {', '.join(sorted(CODINGS))}."
+        raise Refusal(UNSUPPORTED_TYPE, "The body's content coding is not taken here.", hint)
+
+
 def new_request_id() -> str:
     """Tells requests apart; it need not be hard to guess, and the system's own randomness costs a call into it."""
     return f"{random.getrandbits(64):016x}"
@@ -134,6 +146,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         response = _refuse_head(request)
         if response is None:
             check_path(request)
+            check_coding(request)
             response = await handler(request)
     except Refusal as refusal:
         response = refuse(request, refusal)
@@ -219,7 +232,7 @@ def refuse(request: web.BaseRequest, refusal: Refusal) -> web.Response:
     """A refusal as JSON."""
     response = _Unsigned(
         status=refusal.code.status,
-        body=orjson.dumps(refusal.body()),
+        body=_told(refusal.body()),
         headers={hdrs.CONTENT_TYPE: "application/json; charset=utf-8", hdrs.CACHE_CONTROL: "no-store"},
     )
     if refusal.retry_after_s is not None:
@@ -231,6 +244,14 @@ def refuse(request: web.BaseRequest, refusal: Refusal) -> web.Response:
         response.headers[hdrs.ALLOW] = ", ".join(allowed)
     response.headers.update(cors_headers(request))
     return response
+
+
+def _told(body: dict[str, object]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # It repeats a header that is not UTF-8, whose bytes aiohttp hands on as lone surrogates.
+        return json.dumps(body, default=str, ensure_ascii=False).encode(errors="replace")
 
 
 def _from_http(error: web.HTTPException) -> Refusal:

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from core.errors import NOT_FOUND, WRONG_CONTENT, Refusal
 from edge.api import cmcd
 from edge.api.accel import HANDED_OVER, hand_over
+from edge.api.conditions import check_if_match
 from edge.api.observe import MEDIA_BYTES, SEALED
 from edge.api.proxies import COUNTRY
 from edge.api.target import path_of
@@ -77,6 +78,7 @@ class MediaFace:
             key, stored = await self.delivery.fetch(address, session.claims.tenant_id, session.max_height)
         except LookupError as error:
             raise Refusal(NOT_FOUND) from error
+        check_if_match(request, stored.etag)
         response = respond(request, stored)
         request[SEALED] = True
         if request.method == "GET" and response.status in (200, 206):

@@ -1,5 +1,7 @@
 """Uploads that are not whole yet: a file that grows and a note of what it is to become, in one folder.
 
+Of one that became it, the note stays for as long: a client that never saw our last answer asks how far it had come.
+
 Written with aiofiles, so a slow disk holds up one upload and not the loop. A lock keeps two requests for the same upload
 apart, across processes too; it goes when its holder dies.
 """
@@ -24,7 +26,7 @@ import structlog
 
 from core.domain.media_encoding import AS_SET, Encoding
 from core.domain.media_texts import NewText
-from core.errors import BAD_FIELD, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
+from core.errors import BAD_FIELD, CHECKSUM_DIFFERS, DISK_FULL, UPLOAD_CONFLICT, UPLOAD_GONE, Fault, Refusal
 from edge.api.tus import CHECKSUMS, Checksum
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,8 @@ class Note(msgspec.Struct, frozen=True):
     encoding: Encoding = AS_SET
     text: NewText | None = None
     """Subtitles of a title that is there already, rather than a film."""
+    metadata: str = ""
+    """Upload-Metadata as it came."""
 
 
 @dataclass(slots=True)
@@ -72,8 +76,9 @@ class Partials:
 
     def note(self, upload_id: UUID, now: float) -> Note:
         """What `upload_id` is to become. Raises Refusal 410 when it is over or never was."""
+        path = self._done(upload_id) if self.is_done(upload_id) else self._note(upload_id)
         try:
-            note = msgspec.json.decode(self._note(upload_id).read_bytes(), type=Note)
+            note = msgspec.json.decode(path.read_bytes(), type=Note)
         except FileNotFoundError:
             raise Refusal(UPLOAD_GONE) from None
         if now > note.expires_at:
@@ -90,9 +95,18 @@ class Partials:
             with suppress(FileNotFoundError):  # it was finished or given up meanwhile
                 yield msgspec.json.decode(path.read_bytes(), type=Note)
 
-    def offset(self, upload_id: UUID) -> int:
-        """How many bytes have arrived."""
-        return self.path(upload_id).stat().st_size
+    def is_done(self, upload_id: UUID) -> bool:
+        """Whether it has become what it was to become."""
+        return self._done(upload_id).exists()
+
+    def offset(self, note: Note) -> int:
+        """How many bytes have arrived. Raises Refusal 410 when it is given up at this moment."""
+        if self.is_done(note.id):
+            return note.length
+        try:
+            return self._part(note.id).stat().st_size
+        except FileNotFoundError:
+            raise Refusal(UPLOAD_GONE) from None
 
     def path(self, upload_id: UUID) -> Path:
         """The growing file."""
@@ -111,16 +125,20 @@ class Partials:
             os.close(handle)
             raise Refusal(UPLOAD_CONFLICT, "Another request is sending to this upload.") from None
         try:
+            if not os.fstat(handle).st_nlink:
+                # Another process had it between our opening and our locking, and it is no more.
+                raise Refusal(UPLOAD_GONE)
             yield
         finally:
             os.close(handle)
 
     async def append(self, note: Note, offset: int, chunks: AsyncIterator[bytes], wanted: Checksum | None) -> int:
-        """Writes `chunks` at `offset` and returns the new offset. What arrived before the client left is kept.
+        """Writes `chunks` at `offset` and returns the new offset.
 
-        Raises Refusal: 409 for another offset, 413-like 422 for more than announced or a wrong checksum, 507 for a full disk.
+        What arrived before the client left is kept, unless a checksum was to vouch for it. Raises Refusal: 409 for another offset,
+        422 for more than announced, 460 for another checksum, 507 for a full disk; and ConnectionError when the client leaves.
         """
-        here = self.offset(note.id)
+        here = self.offset(note)
         if offset != here:
             raise Refusal(UPLOAD_CONFLICT, f"The upload is at {here}.", data={"offset": here})
         hasher = CHECKSUMS[wanted.algorithm]() if wanted else None
@@ -136,6 +154,10 @@ class Partials:
                     here += len(chunk)
                     if hasher:
                         hasher.update(chunk)
+            except (ConnectionError, asyncio.CancelledError):
+                if wanted:
+                    await out.truncate(offset)
+                raise
             except OSError as error:
                 await out.truncate(offset)
                 raise Refusal(DISK_FULL) from error
@@ -146,14 +168,17 @@ class Partials:
                 await out.flush()
             if hasher and wanted and hasher.digest() != wanted.digest:
                 await out.truncate(offset)
-                raise Refusal(
-                    BAD_FIELD, "The chunk's checksum is another.", faults=(Fault("Upload-Checksum", "does not match"),)
-                )
+                raise Refusal(CHECKSUM_DIFFERS, faults=(Fault("Upload-Checksum", "does not match"),))
         return here
+
+    def finish(self, upload_id: UUID) -> None:
+        """It has become what it was to become: its bytes go, and what is still said of it is that it is whole."""
+        self._note(upload_id).rename(self._done(upload_id))
+        self._part(upload_id).unlink(missing_ok=True)
 
     def remove(self, upload_id: UUID) -> None:
         """Forgets the upload and its bytes."""
-        for path in (self._note(upload_id), self._part(upload_id)):
+        for path in (self._note(upload_id), self._done(upload_id), self._part(upload_id)):
             path.unlink(missing_ok=True)
 
     async def keep(self) -> None:
@@ -166,10 +191,11 @@ class Partials:
     def sweep(self, now: float) -> int:
         """Removes what has expired; how many."""
         swept = 0
-        for path in self.folder.glob("*.part") if self.folder.is_dir() else ():
-            if path.stat().st_mtime < now - 2 * LIFE_S:
-                self.remove(UUID(path.stem))
-                swept += 1
+        for path in [*self.folder.glob("*.part"), *self.folder.glob("*.done")] if self.folder.is_dir() else ():
+            with suppress(FileNotFoundError):  # it was finished or given up meanwhile
+                if path.stat().st_mtime < now - 2 * LIFE_S:
+                    self.remove(UUID(path.stem))
+                    swept += 1
         return swept
 
     def _part(self, upload_id: UUID) -> Path:
@@ -177,6 +203,9 @@ class Partials:
 
     def _note(self, upload_id: UUID) -> Path:
         return self.folder / f"{upload_id}.json"
+
+    def _done(self, upload_id: UUID) -> Path:
+        return self.folder / f"{upload_id}.done"
 
 
 def checksum_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from core.errors import NOT_FOUND, Refusal
 from core.ids import DEFAULT_TENANT
 from core.objects import ObjectMissing, ObjectStore
 from core.viewer import service
+from edge.api.conditions import check_if_match
 from edge.api.target import parse_id
 from edge.hls.cache import ByteCache
 from edge.hls.delivery import respond
@@ -42,6 +43,7 @@ class PictureFace:
             stored = await self.cache.get_or_load(f"picture:{key}", lambda: self._load(key))
         except ObjectMissing as error:
             raise Refusal(NOT_FOUND) from error
+        check_if_match(request, stored.etag)
         return respond(request, stored)
 
     async def _load(self, key: str) -> StoredObject:

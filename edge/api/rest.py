@@ -23,6 +23,7 @@ from core.engine.write import answer_change
 from core.viewer import GUEST, Viewer
 from edge.api.arriving import LARGEST_ROWS_BYTES
 from edge.api.bodies import read_body
+from edge.api.conditions import check_if_match
 from edge.api.hot import KEPT, HotReads, Kept
 from edge.hls.delivery import accepts_gzip
 
@@ -59,7 +60,8 @@ class RestFace:
             self.hot.forget_all()
             kept = await self._read(request, viewer)
         request[KEPT] = kept
-        answer = conditional(kept.answer, request.headers.get(hdrs.IF_NONE_MATCH, ""))
+        check_if_match(request, kept.answer.headers.get(hdrs.ETAG, ""))
+        answer = conditional(kept.answer, ",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ())))
         if answer.status != 304 and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
             answer = kept.gzipped() if len(answer.body) < LONG_BYTES else await asyncio.to_thread(kept.gzipped)
         return _response(answer)
@@ -96,6 +98,8 @@ class RestFace:
         """POST, PATCH, PUT and DELETE of a table. Raises Refusal or DatabaseDown."""
         find_table(await self._schema_source.current(), request.match_info["table"])
         viewer = await self._viewer_of(request)
+        # Tags are weak here, so they cannot vouch that nobody else has changed a row. To pass over the wish would lose a change.
+        check_if_match(request, hint="Say which state is meant by a filter: `updated_at=eq....`.")
         payload = Payload((), ())
         if request.method != hdrs.METH_DELETE:
             body = await read_body(request, LARGEST_ROWS_BYTES)

@@ -12,7 +12,9 @@ from pathlib import Path
 import orjson
 from aiohttp import hdrs, web
 
+from edge.api.conditions import check_if_match
 from edge.hls.delivery import accepts_gzip
+from edge.hls.ranges import matches
 
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: data:; "
@@ -81,7 +83,9 @@ def asset_of(name: str, body: bytes) -> Asset:
         small = _gzipped(body)
     else:
         small = None
-    return Asset(body, small, kind, f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    # Plain and gzipped are two forms of one thing: only a weak tag may name both (RFC 9110 section 8.8.3.3).
+    return Asset(body, small, kind, tag if small is None else f"W/{tag}")
 
 
 @lru_cache(maxsize=64)
@@ -92,8 +96,15 @@ def _gzipped(body: bytes) -> bytes:
 
 def send_asset(request: web.Request, asset: Asset, caching: str) -> web.Response:
     """`asset` as an answer, or 304."""
-    headers = {hdrs.CACHE_CONTROL: caching, hdrs.ETAG: asset.etag, hdrs.VARY: "Accept-Encoding"}
-    if request.headers.get(hdrs.IF_NONE_MATCH) == asset.etag:
+    headers = {
+        hdrs.CACHE_CONTROL: caching,
+        hdrs.ETAG: asset.etag,
+        hdrs.VARY: "Accept-Encoding",
+        # Said to everybody: a shared cache gives one site what it was given for another, or for none.
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
+    }
+    check_if_match(request, asset.etag)
+    if matches(",".join(request.headers.getall(hdrs.IF_NONE_MATCH, ())), asset.etag):
         return web.Response(status=304, headers=headers)
     headers[hdrs.CONTENT_TYPE] = asset.content_type
     if asset.gzipped is not None and accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):

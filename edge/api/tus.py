@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64decode
-from binascii import Error as Base64Error
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.errors import BAD_FIELD, BAD_REQUEST, BODY_TOO_LARGE, PRECONDITION_FAILED, Fault, Refusal, bad_field
+from multidict import CIMultiDictProxy
+
+from core.errors import BAD_REQUEST, BODY_TOO_LARGE, PRECONDITION_FAILED, Fault, Refusal, bad_field
+
+Headers = CIMultiDictProxy[str]
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,expiration,termination,checksum"
@@ -28,21 +30,22 @@ class Checksum:
     digest: bytes
 
 
-def require_version(headers: Mapping[str, str]) -> None:
+def require_version(headers: Headers) -> None:
     """412 unless the client speaks our version (section "Tus-Resumable")."""
-    if headers.get("Tus-Resumable") != VERSION:
+    if headers.getall("Tus-Resumable", []) != [VERSION]:
         raise Refusal(PRECONDITION_FAILED, f"Send `Tus-Resumable: {VERSION}`.", data={"supported": [VERSION]})
 
 
-def number(headers: Mapping[str, str], name: str) -> int:
-    """A whole number from a header, 0 to 2^53."""
-    text = headers.get(name, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 16):
-        raise Refusal(BAD_REQUEST, f"{name} must be a whole number.", faults=(Fault(name, "must be a whole number"),))
-    return int(text)
+def number(headers: Headers, name: str) -> int:
+    """A whole number from a header that comes once, 0 to 2^53."""
+    texts = headers.getall(name, [])
+    if len(texts) != 1 or not (texts[0].isascii() and texts[0].isdigit() and len(texts[0]) <= 16):
+        why = "must be given once" if len(texts) > 1 else "must be a whole number"
+        raise Refusal(BAD_REQUEST, f"{name} {why}.", faults=(Fault(name, why),))
+    return int(texts[0])
 
 
-def upload_length(headers: Mapping[str, str]) -> int:
+def upload_length(headers: Headers) -> int:
     """The size of the whole file. 413 when it is more than we take."""
     length = number(headers, "Upload-Length")
     if length > MAX_SIZE_BYTES:
@@ -61,23 +64,24 @@ def metadata(header: str) -> dict[str, str]:
             raise bad_field("Upload-Metadata", f"{key[:64]!r} is not a key, or is there twice")
         try:
             found[key] = b64decode(value, validate=True).decode("utf-8")
-        except (Base64Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # also for what is not ASCII, and so no base64
             raise bad_field(f"Upload-Metadata.{key}", "is not base64 of UTF-8") from error
     return found
 
 
 def checksum(header: str | None) -> Checksum | None:
-    """Upload-Checksum: `sha256 base64`."""
+    """Upload-Checksum: `sha256 base64`. 400 for an algorithm that is not known (section "Checksum")."""
     if header is None:
         return None
     algorithm, _, value = header.partition(" ")
     if algorithm not in CHECKSUMS:
         raise Refusal(
-            BAD_FIELD,
+            BAD_REQUEST,
             "Upload-Checksum names an unknown algorithm.",
+            f"Known are {', '.join(CHECKSUMS)}.",
             faults=(Fault("Upload-Checksum", "unknown algorithm"),),
         )
     try:
         return Checksum(algorithm, b64decode(value, validate=True))
-    except Base64Error as error:
+    except ValueError as error:
         raise bad_field("Upload-Checksum", "is not base64") from error

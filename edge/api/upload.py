@@ -21,7 +21,16 @@ from core.domain import media, media_texts
 from core.domain.media_encoding import Encoding, read_codecs
 from core.domain.media_subtitles import TextKind
 from core.domain.media_texts import NewText
-from core.errors import FORBIDDEN, SIGN_IN_NEEDED, UNSUPPORTED_TYPE, Refusal, bad_field
+from core.errors import (
+    FORBIDDEN,
+    METHOD_NOT_ALLOWED,
+    PRECONDITION_FAILED,
+    SIGN_IN_NEEDED,
+    UNSUPPORTED_TYPE,
+    UPLOAD_CONFLICT,
+    Refusal,
+    bad_field,
+)
 from core.ids import uuid7
 from core.objects import ObjectStore
 from core.viewer import Viewer, service
@@ -51,6 +60,7 @@ class UploadFace:
             web.options(BASE, self.options),
             web.options(one, self.options),
             web.post(BASE, self.create),
+            web.post(one, self.overridden),
             web.head(one, self.head),
             web.patch(one, self.patch),
             web.delete(one, self.delete),
@@ -85,12 +95,14 @@ class UploadFace:
         """How far it has come."""
         tus.require_version(request.headers)
         note = await self._note_of(request)
+        told = {"Upload-Metadata": note.metadata} if note.metadata else {}
         return _answer(
             200,
             {
-                "Upload-Offset": str(self.partials.offset(note.id)),
+                "Upload-Offset": str(self.partials.offset(note)),
                 "Upload-Length": str(note.length),
                 "Upload-Expires": http_date(note.expires_at),
+                **told,
             },
         )
 
@@ -102,6 +114,10 @@ class UploadFace:
         note = await self._note_of(request)
         offset = tus.number(request.headers, "Upload-Offset")
         wanted = tus.checksum(request.headers.get("Upload-Checksum"))
+        if self.partials.is_done(note.id):
+            if offset != note.length:
+                raise Refusal(UPLOAD_CONFLICT, f"The upload is at {note.length}.", data={"offset": note.length})
+            return _answer(204, {"Upload-Offset": str(note.length), "Upload-Expires": http_date(note.expires_at)})
         with self.partials.locked(note.id):
             here = await self.partials.append(note, offset, _chunks(request), wanted)
             if here == note.length:
@@ -115,6 +131,15 @@ class UploadFace:
         with self.partials.locked(note.id):
             self.partials.remove(note.id)
         return _answer(204, {})
+
+    async def overridden(self, request: web.Request) -> web.Response:
+        """A POST that stands for another method, from where nothing else gets through (section "X-HTTP-Method-Override")."""
+        methods = {"PATCH": self.patch, "HEAD": self.head, "DELETE": self.delete}
+        named = request.headers.getall("X-HTTP-Method-Override", [])
+        method = methods.get(named[0]) if len(named) == 1 else None
+        if method is None:
+            raise Refusal(METHOD_NOT_ALLOWED, data={"allowed": ["DELETE", "HEAD", "OPTIONS", "PATCH"]})
+        return await method(request)
 
     async def _finish(self, note: Note) -> None:
         """Object first, then the rows that name it: a failure in between leaves an object nobody names, not a broken title."""
@@ -146,7 +171,7 @@ class UploadFace:
                 await media.submit_text(tx, file, note.text)
             else:
                 await media.submit(tx, file, _title(note))
-        self.partials.remove(note.id)
+        self.partials.finish(note.id)
 
     async def _staff(self, request: web.Request) -> Viewer:
         viewer = await self.gate.viewer(request)
@@ -167,7 +192,8 @@ class UploadFace:
 
 def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
     length = tus.upload_length(request.headers)
-    values = tus.metadata(request.headers.get("Upload-Metadata", ""))
+    told = ",".join(request.headers.getall("Upload-Metadata", ()))
+    values = tus.metadata(told)
     filename = _UNSAFE.sub("_", values.get("filename", "").strip())[:200] or "upload"
     text = _text(values, length) if "subtitles_of" in values else None
     title = media.NewTitle(
@@ -199,6 +225,7 @@ def _note(request: web.Request, viewer: Viewer, now: float) -> Note:
         language=title.language,
         encoding=title.encoding,
         text=text,
+        metadata=told,
         expires_at=expires_at(now),
     )
 
@@ -236,6 +263,14 @@ def _title(note: Note) -> media.NewTitle:
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
     async for chunk in request.content.iter_chunked(256 * 1024):
         yield chunk
+
+
+async def sign_tus(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer says which tus it speaks, refusals too, and the one about that says which it could (section "Headers")."""
+    if request.path.startswith(BASE):
+        response.headers.setdefault("Tus-Resumable", tus.VERSION)
+        if response.status == PRECONDITION_FAILED.status:
+            response.headers["Tus-Version"] = tus.VERSION
 
 
 def _answer(status: int, headers: dict[str, str]) -> web.Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,6 +15,8 @@ from edge.hls.address import Address
 from edge.hls.cache import ByteCache
 from edge.hls.playlist_filter import below_ceiling, manifest_below_ceiling
 from edge.hls.stored import GROWING, NO_STORE, StoredObject, base_headers, prepare
+
+_NO_WEIGHT = re.compile(r"\s*q\s*=\s*0(?:\.0{0,3})?\s*")
 
 ReadObject = Callable[[str], Awaitable[bytes]]
 """All bytes of a stored object, by key. Raises LookupError when there is none."""
@@ -60,7 +63,7 @@ def respond(request: web.BaseRequest, stored: StoredObject) -> web.Response:
     decision = ranges.decide(
         len(stored.body),
         stored.etag,
-        if_none_match=asked.get(hdrs.IF_NONE_MATCH),
+        if_none_match=",".join(asked.getall(hdrs.IF_NONE_MATCH, ())) or None,
         if_range=asked.get(hdrs.IF_RANGE),
         range_=asked.get(hdrs.RANGE) if stored.ranged else None,
     )
@@ -82,9 +85,14 @@ def respond(request: web.BaseRequest, stored: StoredObject) -> web.Response:
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether Accept-Encoding takes gzip (RFC 9110 section 12.5.3)."""
+    """Whether Accept-Encoding takes gzip (RFC 9110 section 12.5.3); `*` speaks for what is not named."""
+    by_star = False
     for item in header.lower().split(","):
         coding, _, parameters = item.partition(";")
-        if coding.strip() in ("gzip", "*"):
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+        taken = _NO_WEIGHT.fullmatch(parameters) is None
+        match coding.strip():
+            case "gzip" | "x-gzip":
+                return taken
+            case "*":
+                by_star = taken
+    return by_star

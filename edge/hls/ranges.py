@@ -42,7 +42,7 @@ def decide(
     size_bytes: int, etag: str, *, if_none_match: str | None, if_range: str | None, range_: str | None
 ) -> Decision:
     """What to send of an object of `size_bytes` with `etag` (quoted, weak for text), in the order of section 13.2.2."""
-    if if_none_match is not None and _matches(if_none_match, etag):
+    if if_none_match is not None and matches(if_none_match, etag):
         return NotModified()
     if range_ is None:
         return Whole()
@@ -66,7 +66,7 @@ def decide(
     return Part(begin, min(int(last) + 1, size_bytes) if last else size_bytes)
 
 
-def _matches(header: str, etag: str) -> bool:
+def matches(header: str, etag: str) -> bool:
     """If-None-Match uses the weak comparison (section 13.1.2)."""
     if header.strip() == "*":
         return True

@@ -25,7 +25,7 @@ from edge.local.backups import Backups, archiving
 from edge.local.fault import ServiceFault, disk_full
 from edge.local.postgres import EmbeddedPostgres, new_password
 from edge.local.restore import Found, restore
-from edge.local.secrets import SecretFile
+from edge.local.secrets import SecretFile, new_key
 from edge.local.valkey import EmbeddedValkey
 from edge.migrate import migrate
 from edge.redis_client import RedisError, connect
@@ -248,7 +248,7 @@ def is_running(data: Path) -> bool:
 
 
 def _make_secret(name: str) -> str:
-    return keys.new_key("k1") if name in ("keys", "sealing") else new_password()
+    return new_key("k1") if name in ("keys", "sealing") else new_password()
 
 
 def _ring_text(ring: keys.KeyRing) -> str:

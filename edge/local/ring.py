@@ -21,7 +21,7 @@ from core import keys
 from core.keys import Key, KeyRing
 from edge.local.fault import ServiceFault
 from edge.local.installation import is_running, open_secrets
-from edge.local.secrets import SecretFile
+from edge.local.secrets import SecretFile, new_key
 
 TOKEN_LIFE_S = 24 * 3600
 """No token lives longer; those of the API keys, which do, are named when a key is retired."""
@@ -77,7 +77,7 @@ class RingFile:
         if self._ring.get(wanted) is not None:
             raise ServiceFault("Penstock", f"has a key {wanted} already", "Choose another id, or none.")
         try:
-            fresh = keys.parse_ring(keys.new_key(wanted)).newest
+            fresh = keys.parse_ring(new_key(wanted)).newest
         except ValueError as error:
             raise ServiceFault("Penstock", str(error), "Leave the id out and one is chosen.") from error
         # Before the last: the last one signs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,3 +39,8 @@ class SecretFile:
             out.flush()
             os.fsync(out.fileno())
         fresh.rename(self._path)
+
+
+def new_key(key_id: str) -> str:
+    """A fresh `id:secret` for a key ring (core/keys.py)."""
+    return f"{key_id}:{secrets.token_urlsafe(48)}"

@@ -12,6 +12,7 @@ import pytest
 
 from core import keys
 from core.ids import DEFAULT_TENANT
+from edge.local.secrets import new_key
 from edge.tokens.grant import Claims, Grants
 from tests.demo import CAPTIONED, SEAHORSE, TEST_CARD, VERA, Demo
 from tests.e2e.paths import media_paths
@@ -141,7 +142,7 @@ def claims_of(grant: dict[str, Any], *, expires_in_s: int, first_use_in_s: int) 
 async def test_a_token_signed_with_another_key_is_refused(vera: Person, demo: Demo) -> None:
     """Formed like ours in every respect, with the same key id, by somebody who lacks the key."""
     grant = await vera.play(demo.id_of(SEAHORSE))
-    stranger = Grants(keys.parse_ring(keys.new_key("k1")))
+    stranger = Grants(keys.parse_ring(new_key("k1")))
     forged = stranger.issue(claims_of(grant, expires_in_s=3600, first_use_in_s=300))
     assert is_refusal(await vera.get(grant["manifest_url"].replace(grant["token"], forged)), 401)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.database import dedicated
+from core.ids import DEFAULT_TENANT, uuid7
+from edge.api.partial import LIFE_S, Note, Partials
+from edge.api.tus import Checksum
 from tests.edge.api.conftest import House, refused
 
 BASE = "/storage/v1/upload/resumable"
@@ -66,7 +73,85 @@ async def test_a_film_in_pieces_becomes_a_title_with_a_job_and_its_checksum(
         await connection.close()
     assert tuple(row) == (f"sha256:{hashlib.sha256(FILM).hexdigest()}", len(FILM), "film.mp4")
     assert await house.objects.get(f"files/{file_id}/source") == FILM
-    await refused(await send(house, staff, at, len(FILM), b""), 410, "PS613")
+
+
+async def test_who_has_not_seen_the_last_answer_learns_that_all_is_there(house: House, staff: dict[str, str]) -> None:
+    """Told that there is no such upload, a client would send the whole film again, and there would be two."""
+    at = await begin(house, staff)
+    assert (await send(house, staff, at, 0, FILM)).status == 204
+    head = await house.client.head(at, headers={**TUS, **staff})
+    assert (head.status, head.headers["Upload-Offset"], head.headers["Upload-Length"]) == (200, *[str(len(FILM))] * 2)
+    again = await send(house, staff, at, len(FILM), b"")
+    assert (again.status, again.headers["Upload-Offset"]) == (204, str(len(FILM)))
+    assert (await refused(await send(house, staff, at, 0, FILM), 409, "PS612"))["offset"] == len(FILM)
+    await refused(await house.client.delete(at, headers={**TUS, **staff}), 410, "PS613")
+    jobs = await house.client.get("/rest/v1/transcode_jobs?select=id", headers=staff)
+    assert len(await jobs.json()) == 1
+    assert [path.suffix for path in house.edge.settings.uploads.iterdir()] == [".done"]
+    assert house.edge.partials.promised_bytes(DEFAULT_TENANT, 0) == 0
+    assert house.edge.partials.sweep(time.time() + 3 * LIFE_S) == 1
+    assert (await house.client.head(at, headers={**TUS, **staff})).status == 410
+
+
+@pytest.mark.parametrize("end", [ConnectionResetError, asyncio.CancelledError])
+@pytest.mark.parametrize(("checked", "kept"), [(False, 1000), (True, 0)])
+async def test_what_came_before_the_client_left_is_kept_unless_a_checksum_was_to_vouch_for_it(
+    tmp_path: Path, checked: bool, kept: int, end: type[BaseException]
+) -> None:
+    """aiohttp tells a handler that the client has left by an OSError: it is not the disk's."""
+    partials = Partials(tmp_path)
+    film = Note(uuid7(), len(FILM), None, DEFAULT_TENANT, "a.mp4", "A", "MOVIE", None, True, None, 2e9)
+    partials.create(film)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield FILM[:600]
+        yield FILM[600:1000]
+        raise end
+
+    with pytest.raises(end):
+        await partials.append(film, 0, chunks(), Checksum("sha1", b"") if checked else None)
+    assert partials.offset(film) == kept
+    assert partials.path(film.id).read_bytes() == FILM[:kept]
+
+
+async def test_every_answer_says_which_tus_it_speaks(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    for answer in (
+        await house.client.post(BASE, headers={**TUS, "Upload-Length": "5"}),
+        await send(house, staff, at, 5, b"x"),
+        await house.client.get(at, headers=staff),
+        await house.client.head(f"{BASE}/x", headers={**TUS, **staff}),
+    ):
+        assert answer.status >= 400
+        assert answer.headers["Tus-Resumable"] == "1.0.0"
+    old = await house.client.head(at, headers={**staff, "Tus-Resumable": "0.2.2"})
+    assert (old.status, old.headers["Tus-Version"]) == (412, "1.0.0")
+    elsewhere = await house.client.get("/healthz")
+    assert "Tus-Resumable" not in elsewhere.headers
+
+
+async def test_metadata_comes_back_as_it_was_given(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff, title="Überall")
+    head = await house.client.head(at, headers={**TUS, **staff})
+    assert head.headers["Upload-Metadata"] == metadata(filename="film.mp4", title="Überall")
+
+
+async def test_a_post_may_stand_for_another_method(house: House, staff: dict[str, str]) -> None:
+    at = await begin(house, staff)
+    sent = await house.client.post(
+        at, data=FILM[:100], headers={**CHUNK, **staff, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    )
+    assert (sent.status, sent.headers["Upload-Offset"]) == (204, "100")
+    head = await house.client.post(at, headers={**TUS, **staff, "X-HTTP-Method-Override": "HEAD"})
+    assert (head.status, head.headers["Upload-Offset"]) == (200, "100")
+    for named in ("PUT", "patch"):
+        told = await house.client.post(at, headers={**TUS, **staff, "X-HTTP-Method-Override": named})
+        await refused(told, 405, "PS106")
+    plain = await house.client.post(at, headers={**TUS, **staff})
+    assert plain.headers["Allow"] == "DELETE, HEAD, OPTIONS, PATCH"
+    gone = await house.client.post(at, headers={**TUS, **staff, "X-HTTP-Method-Override": "DELETE"})
+    assert gone.status == 204
+    assert (await house.client.head(at, headers={**TUS, **staff})).status == 410
 
 
 async def test_another_offset_is_refused_and_changes_nothing(house: House, staff: dict[str, str]) -> None:
@@ -82,9 +167,11 @@ async def test_another_offset_is_refused_and_changes_nothing(house: House, staff
 async def test_a_chunk_with_the_wrong_checksum_is_not_kept(house: House, staff: dict[str, str]) -> None:
     at = await begin(house, staff)
     right = base64.b64encode(hashlib.sha256(FILM[:100]).digest()).decode()
-    await refused(await send(house, staff, at, 0, FILM[:99], **{"Upload-Checksum": f"sha256 {right}"}), 422, "PS102")
+    await refused(await send(house, staff, at, 0, FILM[:99], **{"Upload-Checksum": f"sha256 {right}"}), 460, "PS981")
     assert (await send(house, staff, at, 0, FILM[:100], **{"Upload-Checksum": f"sha256 {right}"})).status == 204
-    await refused(await send(house, staff, at, 100, b"x", **{"Upload-Checksum": "crc32 AAAA"}), 422, "PS102")
+    await refused(await send(house, staff, at, 100, b"x", **{"Upload-Checksum": "crc32 AAAA"}), 400, "PS109")
+    for odd in ("sha256 ü", "sha256 #"):
+        await refused(await send(house, staff, at, 100, b"x", **{"Upload-Checksum": odd}), 422, "PS102")
 
 
 async def test_giving_up_removes_it(house: House, staff: dict[str, str]) -> None:
@@ -104,6 +191,14 @@ async def test_giving_up_removes_it(house: House, staff: dict[str, str]) -> None
         ({"Upload-Length": str(65 * 1024**3)}, 413, "PS103"),
         ({"Upload-Length": "5", "Upload-Metadata": "title ###"}, 422, "PS102"),
         ({"Upload-Length": "5", "Upload-Metadata": "title YQ==,title YQ=="}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": "title Ärger"}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": "tïtle YQ=="}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": "title /w=="}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": metadata(title="a\0b")}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": metadata(title="a", description="a\0b")}, 422, "PS102"),
+        ({"Upload-Length": "5", "Upload-Metadata": metadata(title="a", language="e\0")}, 422, "PS102"),
+        ({"Upload-Length": str(2**63)}, 400, "PS109"),
+        ({"Upload-Length": "²"}, 400, "PS109"),
         ({"Upload-Length": "5", "Upload-Metadata": metadata(title="x", content_type="NOVEL")}, 422, "PS102"),
         ({"Upload-Length": "5", "Upload-Metadata": metadata(title="x" * 301)}, 422, "PS102"),
     ],
@@ -210,7 +305,7 @@ async def test_a_file_without_words_is_refused_and_leaves_nothing(house: House, 
     at = (await begin_text(house, staff, data, subtitles_of=content_id, language="de")).headers["Location"]
     await refused(await send(house, staff, at, 0, data), 422, "PS950")
     assert await tracks(house, staff, content_id) == []
-    assert list(house.edge.settings.uploads.iterdir()) == []
+    assert [path for path in house.edge.settings.uploads.iterdir() if path.suffix != ".done"] == []
     assert not [key async for key in house.objects.keys(f"files/{at.rpartition('/')[2]}")]
 
 

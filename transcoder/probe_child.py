@@ -6,6 +6,7 @@ network, the database or any file but the one named.
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -33,6 +34,7 @@ _FIRST_PACKETS = 4000
 _PLAIN_SIDE_PX = 1920
 _TAIL_S = 15.0
 _PACED_PACKETS = 240
+_ONE = 1 << 16  # of a display matrix, in 16.16
 # These headers state a length that is counted, not guessed from a bit rate: short of it, the end is missing.
 _HONEST_LENGTH = frozenset({
     "mov", "matroska", "wav", "flac", "avi", "flv", "aiff", "asf", "mxf", "caf", "w64", "au",
@@ -239,7 +241,7 @@ def _video(path: str, stream: Any, frame: Any) -> VideoTrack:
         is_plain=_codec(stream) == "h264"
         and frame.format.name in ("yuv420p", "yuvj420p")
         and (not aspect or aspect == 1)
-        and not round(frame.rotation or 0) % 360
+        and _is_upright(frame)
         and not frame.interlaced_frame
         and max(frame.width, frame.height) <= _PLAIN_SIDE_PX,
     )
@@ -273,6 +275,15 @@ def _stretches(packets: Iterable[Any]) -> Iterator[list[Fraction]]:
         if packet.pts is not None:
             stretch.append(packet.pts * packet.time_base)
     yield stretch
+
+
+def _is_upright(frame: Any) -> bool:
+    """Neither turned nor mirrored: a picture on its head has no angle that would say so."""
+    matrix = _side_data(frame, "DISPLAYMATRIX")
+    if matrix is None:
+        return True
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix[:36])
+    return (a, b, c, d) == (_ONE, 0, 0, _ONE)
 
 
 def _side_data(frame: Any, kind: str) -> bytes | None:

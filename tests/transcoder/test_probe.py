@@ -270,3 +270,24 @@ async def test_a_second_picture_is_told(tmp_path: Path) -> None:
     assert found.video.width == 128
     assert found.left_out == (LeftOut("video", "h264", "too_many", None, "From above"),)
     assert warnings_of(found) == ("A picture track (From above) was left out: a title has at most one of them.",)
+
+
+@pytest.mark.parametrize(
+    ("turned", "is_plain"),
+    [
+        ((), True),
+        (("-display_rotation", "0"), True),
+        (("-display_rotation", "90"), False),
+        (("-display_rotation", "180"), False),
+        (("-display_hflip",), False),
+        (("-display_vflip",), False),
+    ],
+)
+async def test_only_an_upright_picture_is_shown_before_it_is_encoded(
+    turned: tuple[str, ...], is_plain: bool, tmp_path: Path
+) -> None:
+    """A browser turns a picture as its file says, and mirrors none."""
+    straight = make(tmp_path / "straight.mp4", *picture("128x72", seconds=1), *FAST)
+    found = await probe(make(tmp_path / "turned.mp4", *turned, "-i", str(straight), "-c", "copy"))
+    assert found.video is not None
+    assert found.video.is_plain == is_plain

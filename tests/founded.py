@@ -1,6 +1,6 @@
 """A data folder as a first start leaves it: what initdb and the schema make is made once a run, and copied.
 
-A first start from nothing is what `tests/demo.py`, `tests/edge/local/test_backups.py` and the bucket's house do.
+A first start from nothing is what `tests/demo.py` and the bucket's house do.
 """
 
 from __future__ import annotations

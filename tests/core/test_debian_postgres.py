@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import shutil
 import signal
@@ -16,13 +17,13 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from core.database import dedicated
+from core.database import Connection, Row, dedicated
 from core.process import run_tool, start_service
 from core.settings import ROOT
 from edge.local.account import unprivileged
 from edge.migrate import migrate
 from tests.core.rows import Rows
-from tests.waiting import until_now
+from tests.waiting import until, until_now
 
 pytestmark = pytest.mark.needs("postgresql")
 OWNER = "keeper"
@@ -85,16 +86,44 @@ def debian() -> Iterator[Debian]:
 @pytest.fixture
 async def empty(debian: Debian) -> str:
     """The name of an empty database that belongs to a plain owner."""
+    return await another(debian)
+
+
+@pytest.fixture(scope="module")
+def by_psql(debian: Debian) -> str:
+    """The name of a database that psql loaded as a plain owner, for those who only look at it or take a copy."""
+    name = asyncio.run(another(debian))
+    load_by_psql(debian, name)
+    return name
+
+
+@pytest.fixture
+async def loaded(debian: Debian, by_psql: str) -> str:
+    """The name of a copy, to be written to."""
+    return await another(debian, f"TEMPLATE {by_psql}")
+
+
+async def another(debian: Debian, like: str = "") -> str:
+    """The name of a new database of the owner's."""
     name = f"d_{secrets.token_hex(6)}"
     admin = await dedicated(debian.url("postgres"))
     try:
         if not await admin.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", OWNER):
             await admin.execute(f"CREATE ROLE {OWNER} LOGIN NOSUPERUSER")
             await admin.execute("CREATE ROLE penstock_app LOGIN")
-        await admin.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+        # A connection that was just closed may still be there on the server's side.
+        await until(lambda: _made(admin, f"CREATE DATABASE {name} {like} OWNER {OWNER}"), 60, "a database")
     finally:
         await admin.close()
     return name
+
+
+async def _made(admin: Connection[Row], statement: str) -> bool:
+    try:
+        await admin.execute(statement)
+    except asyncpg.ObjectInUseError:
+        return False
+    return True
 
 
 def load_by_psql(debian: Debian, database: str) -> None:
@@ -115,9 +144,8 @@ def load_by_psql(debian: Debian, database: str) -> None:
 
 
 @pytest.mark.rule("podcast-150")
-async def test_psql_loads_it_as_a_plain_owner_and_every_table_takes_a_row(debian: Debian, empty: str) -> None:
-    load_by_psql(debian, empty)
-    admin = await dedicated(debian.url(empty))
+async def test_psql_loads_it_as_a_plain_owner_and_every_table_takes_a_row(debian: Debian, loaded: str) -> None:
+    admin = await dedicated(debian.url(loaded))
     try:
         made: UUID = await admin.fetchval("SELECT uuid7()")
         assert made.version == 7
@@ -132,19 +160,13 @@ async def test_psql_loads_it_as_a_plain_owner_and_every_table_takes_a_row(debian
         await admin.close()
 
 
-async def test_the_loader_makes_what_psql_makes(debian: Debian, empty: str) -> None:
+async def test_the_loader_makes_what_psql_makes(debian: Debian, empty: str, loaded: str) -> None:
     assert await migrate(debian.url(empty, OWNER)) == ["schema"]
-    other = f"{empty}_psql"
-    admin = await dedicated(debian.url("postgres"))
-    await admin.execute(f"CREATE DATABASE {other} OWNER {OWNER}")
-    await admin.close()
-    load_by_psql(debian, other)
-    assert await outline(debian.url(empty, OWNER)) == await outline(debian.url(other, OWNER))
+    assert await outline(debian.url(empty, OWNER)) == await outline(debian.url(loaded, OWNER))
 
 
-async def test_without_a_tenant_a_plain_role_sees_nothing(debian: Debian, empty: str) -> None:
-    load_by_psql(debian, empty)
-    app = await dedicated(debian.url(empty, "penstock_app"))
+async def test_without_a_tenant_a_plain_role_sees_nothing(debian: Debian, loaded: str) -> None:
+    app = await dedicated(debian.url(loaded, "penstock_app"))
     try:
         assert await app.fetchval("SELECT count(*) FROM tenants") == 0
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -179,14 +201,13 @@ async def outline(url: str) -> set[str]:
 
 @pytest.mark.rule("podcast-149")
 async def test_which_of_the_documents_extensions_are_there_and_what_stands_for_the_others(
-    debian: Debian, empty: str
+    debian: Debian, loaded: str
 ) -> None:
     """pg_trgm is installed. What uuid-ossp and pgcrypto are wanted for PostgreSQL has itself, and a plain owner may add both beside the schema.
 
     TimescaleDB is not: docs/decisions/0008 says why, and which tables stand for its hypertables.
     """
-    load_by_psql(debian, empty)
-    owner = await dedicated(debian.url(empty, OWNER))
+    owner = await dedicated(debian.url(loaded, OWNER))
     try:
         there = {row[0] for row in await owner.fetch("SELECT extname::text FROM pg_extension")}
         assert there == {"plpgsql", "btree_gist", "pg_trgm"}

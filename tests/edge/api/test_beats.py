@@ -37,12 +37,15 @@ async def drained(house: House) -> None:
     assert house.edge.settings.redis_url is not None
     client = connect(house.edge.settings.redis_url, blocking=True)
     worker = Drain(house.edge.database, client, partitions=house.edge.settings.progress_partitions)
-    task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(120):
-        while await backlog(house) or not worker.beats:
-            await house.edge.redis.ping()
-    worker.stop()
-    await task
+    with pytest.MonkeyPatch.context() as patch:
+        # It ends with its last wait for more.
+        patch.setattr("edge.progress.drain.BLOCK_MS", 20)
+        task = asyncio.create_task(worker.run())
+        async with asyncio.timeout(120):
+            while await backlog(house) or not worker.beats:
+                await house.edge.redis.ping()
+        worker.stop()
+        await task
     await client.aclose()
 
 

@@ -21,6 +21,7 @@ from edge.local.fault import ServiceFault
 from edge.local.installation import Installation, open_secrets, scratch_sockets
 from edge.local.restore import choose, verify
 from edge.settings import read_settings
+from tests.founded import found
 from tests.waiting import until
 
 pytestmark = [pytest.mark.timeout(900)]
@@ -91,6 +92,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 async def box(folder: Path) -> AsyncIterator[Box]:
     """It is running."""
+    found(folder / "d")
     made = Box(folder / "d", Installation(read_settings({"PENSTOCK_DATA": str(folder / "d")})))
     try:
         await made.start()

@@ -243,6 +243,13 @@ def test_both_lanes_answer_the_same_and_the_lane_was_really_in_it(pair: Pair) ->
     assert not pair.stage.traffic.connections
 
 
+def test_an_odd_block_that_changes_nothing_about_one_object_is_not_learnt_from_it(pair: Pair) -> None:
+    """A playlist is whole whatever Range says: a block learnt from it would make segments whole too."""
+    for block in [b"Host: edge.example\r\n\r\n", *ODD_BLOCKS]:
+        for path in PATHS * 2:
+            pair.compare([Chunk(get(path, block), None), Chunk(get(path), None)])
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @settings(max_examples=200_000, phases=[Phase.generate, Phase.shrink], **_FUZZ)

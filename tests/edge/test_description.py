@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -14,9 +14,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from core.database import Database
 from core.domain.commands import Commands
+from core.domain.identity import PlatformRole
 from core.domain.registry import CONTEXTS
 from core.engine.schema import SchemaSource
 from edge.api.description import PAGES, DescriptionFace
+from edge.api.gotrue import AccountBody
 from tests.edge.rest_shop import shop_database
 
 __all__ = ["shop_database"]
@@ -67,6 +69,16 @@ async def test_every_table_and_command_is_there_with_what_it_takes(client: Clien
             assert ("insert" in table.verbs) == ("post" in paths[f"/rest/v1/{table.name}"])
         for name, command in context.commands.items():
             assert set(paths[f"/rest/v1/rpc/{name}"]) == ({"get", "post"} if command.is_read else {"post"})
+
+
+async def test_accounts_by_the_service_key_are_there_with_what_is_read_of_them(client: Client) -> None:
+    document = await document_of(client)
+    paths, account = document["paths"], document["components"]["schemas"]["Account"]["properties"]
+    assert set(paths["/auth/v1/admin/users"]) == {"get", "post"}
+    assert set(paths["/auth/v1/admin/users/{user_id}"]) == {"get", "put", "delete"}
+    # What is only read to be refused is not offered.
+    assert set(account) == set(AccountBody.__struct_fields__) - {"phone", "id", "password_hash"}
+    assert set(account["app_metadata"]["properties"]["role"]["enum"]) == set(get_args(PlatformRole))
 
 
 async def test_schemas_say_what_columns_hold_and_which_are_open(client: Client) -> None:

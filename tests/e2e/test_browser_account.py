@@ -77,6 +77,16 @@ async def press(page: Page, button: str, wanted: Locator) -> None:
     await until(there, 120, f"what {button} leads to")
 
 
+async def open_link(page: Page, link: str) -> None:
+    """Follows a mailed link, and once more when a machine that stands still has said so."""
+
+    async def opened() -> bool:
+        await page.goto(link)
+        return not await page.get_by_text("cannot do this right now").is_visible()
+
+    await until(opened, 120, f"{link} to lead on")
+
+
 async def enter_by_form(page: Page, email: str, password: str) -> None:
     """Fills the form in and presses."""
     await page.get_by_test_id("sign-in-email").fill(email)
@@ -89,6 +99,8 @@ async def test_a_forgotten_password_is_replaced_by_the_mail(somebody: Visitor, d
     email = f"mara.{uuid4().hex[:8]}@example.com"
     async with guest(demo) as nobody:
         await enter(nobody, email, FIRST, new=True)
+    # A link that is answered with "busy" shows that answer, which names no icon.
+    somebody.expected.append(re.compile(r"Failed to load resource.*404.*/favicon\.ico"))
     page = somebody.page
     await page.goto(f"{demo.url}/sign-in")
     await page.get_by_role("link", name="Forgotten?").click()
@@ -96,14 +108,15 @@ async def test_a_forgotten_password_is_replaced_by_the_mail(somebody: Visitor, d
     await press(page, "recover-submit", page.get_by_test_id("recover-sent"))
     await expect(page.get_by_test_id("recover-sent")).to_contain_text(email)
     link = await mailed(demo, email, r"/auth/v1/verify\?type=recovery&token=\S+")
-    await page.goto(link)
+    await open_link(page, link)
     await page.wait_for_url(f"{demo.url}/new-password")
     await page.get_by_test_id("new-password").fill(SECOND)
-    await press(page, "new-password-submit", page.get_by_test_id("said").filter(has_text="new password"))
+    # What is said over the next page goes away by itself: that the form has gone stays.
+    await press(page, "new-password-submit", page.locator("html:not(:has([data-testid='new-password']))"))
     await page.wait_for_url(f"{demo.url}/")
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    await page.goto(link)
+    await open_link(page, link)
     await page.wait_for_url(f"{demo.url}/sign-in")
     await expect(page.locator("main")).to_contain_text("used already")
     await enter_by_form(page, email, SECOND)

@@ -38,6 +38,21 @@ function readTokens(): Tokens | null {
   return kept && typeof kept.access_token === 'string' && typeof kept.refresh_token === 'string' && kept.user ? kept : null;
 }
 
+/** A mailed link works once: a busy server or a lost connection must not cost the person another mail. */
+const LANDING_TRIES = 8;
+const LANDING_WAIT_MS = 2000;
+
+async function readPerson(bearer: string): Promise<Person> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await callJson<Person>('/auth/v1/user', { bearer });
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.isPassing || tried >= LANDING_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, LANDING_WAIT_MS));
+    }
+  }
+}
+
 class Session {
   #tokens = $state.raw<Tokens | null>(readTokens());
   /** Why the person was signed out without asking for it. */
@@ -96,7 +111,7 @@ class Session {
     const { accessToken: access_token, refreshToken: refresh_token, expiresAt: expires_at } = landing;
     this.isLanding = true;
     try {
-      const user = await callJson<Person>('/auth/v1/user', { bearer: access_token });
+      const user = await readPerson(access_token);
       const tokens: Tokens = { access_token, refresh_token, expires_at, user };
       writeStored(KEY, tokens);
       this.#adopt(tokens);

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from aiohttp import hdrs, web
 
 from core import errors
-from core.database import Tx
+from core.database import DatabaseDown, Tx
 from core.domain import identity
 from core.domain.credentials import canonical_email
 from core.domain.identity import Origin, Purpose
@@ -55,9 +55,11 @@ class MailDoor:
             session = await self._redeem(
                 request, required(query.get("type"), "type"), query.get("token_hash") or query.get("token")
             )
-        except Refusal as refusal:
+        except (Refusal, DatabaseDown) as failure:
+            refusal = failure if isinstance(failure, Refusal) else Refusal(errors.UNAVAILABLE)
             said = translate(refusal).data
-            told = {"error": "access_denied", "error_code": said["error_code"], "error_description": said["msg"]}
+            error = "access_denied" if refusal.code.status < 500 else "server_error"
+            told = {"error": error, "error_code": said["error_code"], "error_description": said["msg"]}
             return _go_to(f"{target}#{urlencode(told)}")
         session.pop("user")
         return _go_to(f"{target}#{urlencode({**session, 'type': query['type']})}")

@@ -20,7 +20,19 @@ CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob: data:; "
     "worker-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
-PAGES = ("/", "/watch/{content_id}", "/studio", "/studio/jobs", "/studio/jobs/{job_id}", "/sign-in")
+PAGES = (
+    "/",
+    "/watch/{content_id}",
+    "/studio",
+    "/studio/jobs",
+    "/studio/jobs/{job_id}",
+    "/sign-in",
+    "/recover",
+    "/new-password",
+    "/account",
+    "/invitations",
+    "/families/invitations",
+)
 NOT_BUILT = b"<!doctype html><title>Penstock</title><p>The pages are not built. Run <code>./penstock up</code> once from the checkout."
 
 

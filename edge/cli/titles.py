@@ -13,7 +13,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from core.database import Database, Row
+from core.database import Database, DatabaseDown, Row
 from core.domain import media, media_texts
 from core.errors import bad_field
 from core.ids import uuid7
@@ -24,6 +24,8 @@ from edge.api.partial import checksum_of
 
 SQL = load("edge.cli", "library.sql")
 POLL_S = 0.25
+AWAY_S = 60.0
+"""A database that is away for so long ends the watching, not the job."""
 NOWHERE = UUID(int=0)
 """The id of a title that is not there yet."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -87,7 +89,9 @@ async def store_file(objects: ObjectStore, path: Path) -> media.NewFile:
 
 
 async def follow(database: Database, jobs: Sequence[UUID], console: Console) -> Mapping[UUID, Row]:
-    """Shows percent and time left until every job has ended; their last rows."""
+    """Shows percent and time left until every job has ended; their last rows. Raises DatabaseDown after a minute without one."""
+    loop = asyncio.get_running_loop()
+    seen_at = loop.time()
     shown: dict[UUID, TaskID] = {}
     with Progress(
         SpinnerColumn(finished_text="[green]✓"),
@@ -98,8 +102,16 @@ async def follow(database: Database, jobs: Sequence[UUID], console: Console) -> 
         console=console,
     ) as progress:
         while True:
-            async with database.transaction(service()) as tx:
-                rows = await tx.many(SQL["jobs_progress"], list(jobs))
+            try:
+                async with database.transaction(service()) as tx:
+                    rows = await tx.many(SQL["jobs_progress"], list(jobs))
+            except DatabaseDown:
+                # An hour of encoding goes on without us: it must not look failed because of a second.
+                if loop.time() - seen_at > AWAY_S:
+                    raise
+                await asyncio.sleep(POLL_S)
+                continue
+            seen_at = loop.time()
             for row in rows:
                 if row["id"] not in shown:
                     shown[row["id"]] = progress.add_task(row["title"], total=100, note="waiting")

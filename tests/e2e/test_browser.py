@@ -464,7 +464,16 @@ async def test_a_viewer_has_no_studio(somebody: Visitor, demo: Demo) -> None:
 async def test_the_pages_fit_a_phone(browser: Browser, demo: Demo) -> None:
     async with visitor(browser, demo) as phone:
         await phone.page.set_viewport_size({"width": 360, "height": 740})
-        for path in ("/", f"/watch/{demo.id_of(TEST_CARD)}", "/sign-in", "/studio"):
+        for path in (
+            "/",
+            f"/watch/{demo.id_of(TEST_CARD)}",
+            "/sign-in",
+            "/studio",
+            "/recover",
+            "/new-password",
+            "/account",
+            "/invitations?token=x",
+        ):
             await phone.page.goto(f"{demo.url}{path}")
             await expect(phone.page.locator("main")).to_be_visible()
             wider = await phone.page.evaluate(

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import orjson
 import pytest
 
+from core.database import DatabaseDown
 from edge.redis_client import connect
 from tests.edge.test_auth import EMAIL, PASSWORD, Door, door
 
@@ -259,6 +260,25 @@ async def test_a_link_signs_in_and_proves_the_address(door: Door) -> None:
     async with door.client.get(url, allow_redirects=False) as answer:
         said = parse_qs(answer.headers["Location"].partition("#")[2])
     assert (said["error"], said["error_code"]) == (["access_denied"], ["otp_expired"])
+
+
+async def test_a_link_that_is_followed_while_the_database_is_away_leads_into_the_site_and_still_works(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await door.sign_up()
+    url = f"/auth/v1/verify?type=signup&token={await token_of(door, 'verify_email')}"
+
+    async def away(*_: object) -> None:
+        raise DatabaseDown("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.api.auth_mail.identity.redeem", away)
+        async with door.client.get(url, allow_redirects=False) as answer:
+            assert answer.status == 303
+            said = parse_qs(answer.headers["Location"].partition("#")[2])
+    assert (said["error"], said["error_description"]) == (["server_error"], ["The service cannot do this right now."])
+    async with door.client.get(url, allow_redirects=False) as answer:
+        assert "access_token" in parse_qs(answer.headers["Location"].partition("#")[2])
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { breakTitle, drawArtwork } from '../src/lib/artwork';
 import { accessOf, searchPattern, withOrder, type Title } from '../src/lib/catalogue';
-import { generationOf, underToken, waitToAsk } from '../src/lib/player/grant';
+import { generationOf, underToken } from '../src/lib/player/grant';
 import { judgeStatus } from '../src/lib/player/hls-policy';
 import { explain } from '../src/lib/player/refused';
 import { actionOf } from '../src/lib/player/shortcuts';
-import { inWords, readRetryAfter, Refusal } from '../src/lib/refusal';
+import { inWords, readRetryAfter, Refusal, waitToAsk } from '../src/lib/refusal';
 import { whyFailed, type Job } from '../src/lib/studio/jobs';
 import { formatAgo, formatBytes, formatClock, formatLeft, formatLength, speakClock } from '../src/lib/time';
 

@@ -71,7 +71,7 @@ def publish(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or audio file.")],
     title: Annotated[str, typer.Option("--title", "-t", help="What it is called.")],
     content_type: Annotated[
-        str, typer.Option("--type", help="MOVIE, SERIES, EPISODE, MUSIC, LESSON, PODCAST_EPISODE or LIVE_RECORDING.")
+        str, typer.Option("--type", help="MOVIE, EPISODE, MUSIC, LESSON, PODCAST_EPISODE or LIVE_RECORDING.")
     ] = "MOVIE",
     description: Annotated[str | None, typer.Option("--description", help="A sentence about it.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Everyone may watch it.")] = False,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from core.database import Database
-from core.domain import media, media_repackaging, media_texts
+from core.database import Database, DatabaseDown
+from core.domain import media, media_commands, media_repackaging, media_texts
+from core.domain.media_commands import CancelEncoding
 from core.objects import ObjectStore
 from core.viewer import service
 from edge.cli.__main__ import app
-from edge.cli.titles import Beside, hand_in
+from edge.cli.titles import Beside, follow, hand_in
 from edge.local.fault import ServiceFault
 from tests.transcoder.test_worker import look
 
@@ -37,6 +41,31 @@ async def test_subtitles_beside_a_film_are_its_tracks_before_a_worker_sees_it(
     # The job that waits takes them with it: there is nothing to be done beside it.
     async with database.transaction(service()) as tx:
         assert await media_repackaging.queue_due(tx) == 0
+
+
+async def test_watching_a_job_outlives_a_moment_without_the_database(
+    database: Database, objects: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"a film")
+    made = await hand_in(database, objects, film, media.NewTitle("A film"))
+    async with database.transaction(service()) as tx:
+        await media_commands.do_cancel_encoding(tx, service(), CancelEncoding(made.job_id), datetime.now(UTC))
+    away = ["a moment", "and another"]
+    begin = Database.transaction
+
+    def hesitate(self: Database, *args: Any, **options: Any) -> Any:
+        if away:
+            raise DatabaseDown(away.pop())
+        return begin(self, *args, **options)
+
+    monkeypatch.setattr(Database, "transaction", hesitate)
+    ended = await follow(database, [made.job_id], Console(quiet=True))
+    assert (ended[made.job_id]["state"], away) == ("cancelled", [])
+    away.append("for good")
+    monkeypatch.setattr("edge.cli.titles.AWAY_S", -1.0)
+    with pytest.raises(DatabaseDown, match="for good"):
+        await follow(database, [made.job_id], Console(quiet=True))
 
 
 @pytest.mark.parametrize(

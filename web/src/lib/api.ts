@@ -1,6 +1,6 @@
 /** The one place that calls the server: keys, access token, one retry after a stale token, errors as Refusal. */
 
-import { Refusal, refusalOf } from './refusal';
+import { Refusal, refusalOf, waitToAsk } from './refusal';
 
 export interface Installation {
   anon_key: string;
@@ -50,6 +50,8 @@ export interface CallOptions {
   bearer?: string;
   signal?: AbortSignal;
   keepalive?: boolean;
+  /** Ask again by itself while the server is too busy: what changes nothing always does; a change only where doing it twice is doing it once. */
+  isRepeatable?: boolean;
 }
 
 function initOf(options: CallOptions, headers: Record<string, string>): RequestInit {
@@ -63,21 +65,35 @@ function initOf(options: CallOptions, headers: Record<string, string>): RequestI
   return init;
 }
 
+async function fetchPatiently(path: string, init: RequestInit, isRepeatable: boolean): Promise<Response> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await fetchOrRefuse(path, init);
+    } catch (error) {
+      const waitMs = isRepeatable ? waitToAsk(error, tried) : null;
+      if (waitMs === null) throw error;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      init.signal?.throwIfAborted();
+    }
+  }
+}
+
 export async function call(path: string, options: CallOptions = {}): Promise<Response> {
   const { anon_key } = await readInstallation();
   const headers: Record<string, string> = { apikey: anon_key, Accept: 'application/json' };
   const mayRefresh = options.signed !== false && options.bearer === undefined;
   const token = mayRefresh ? await tokens() : options.bearer;
   if (token) headers['Authorization'] = `Bearer ${token}`;
+  const ask = (): Promise<Response> => fetchPatiently(path, initOf(options, headers), options.isRepeatable ?? (options.method ?? (options.body === undefined ? 'GET' : 'POST')) === 'GET');
   try {
-    return await fetchOrRefuse(path, initOf(options, headers));
+    return await ask();
   } catch (error) {
     const isStale = error instanceof Refusal && error.status === 401 && (error.code === 'PS302' || error.code === 'PS303');
     if (!mayRefresh || !token || !isStale) throw error;
     const fresh = await tokens(true);
     if (!fresh) throw error;
     headers['Authorization'] = `Bearer ${fresh}`;
-    return await fetchOrRefuse(path, initOf(options, headers));
+    return await ask();
   }
 }
 

@@ -81,6 +81,15 @@ export async function refusalOf(response: Response): Promise<Refusal> {
   );
 }
 
+const BUSY_TRIES = 4;
+const LONGEST_WAIT_S = 5;
+
+/** Milliseconds until asking again, or null when the person has to know. Only for a server that says it is too busy now: it has given nothing away. */
+export function waitToAsk(error: unknown, tried: number): number | null {
+  if (!(error instanceof Refusal) || error.status !== 503 || tried >= BUSY_TRIES) return null;
+  return Math.min(error.retryAfterS ?? tried, LONGEST_WAIT_S) * 1000;
+}
+
 const OFFLINE = 'The server cannot be reached. Check your connection; nothing is lost.';
 
 /** One or two plain sentences for a person; never empty. */

@@ -9,6 +9,10 @@ export type Route =
   | { name: 'jobs'; only: JobFilter }
   | { name: 'job'; jobId: string }
   | { name: 'sign-in'; next: string; mode: 'in' | 'up' }
+  | { name: 'recover' }
+  | { name: 'new-password' }
+  | { name: 'account' }
+  | { name: 'invitation'; to: 'workspace' | 'family'; token: string }
   | { name: 'lost'; path: string };
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -31,6 +35,11 @@ export function parseRoute(path: string, search: string): Route {
   if (path === '/sign-in' || path === '/sign-in/') {
     return { name: 'sign-in', next: ownPath(query.get('next')), mode: query.get('mode') === 'up' ? 'up' : 'in' };
   }
+  if (path === '/recover' || path === '/recover/') return { name: 'recover' };
+  if (path === '/new-password' || path === '/new-password/') return { name: 'new-password' };
+  if (path === '/account' || path === '/account/') return { name: 'account' };
+  const invited = /^\/(families\/)?invitations\/?$/.exec(path);
+  if (invited) return { name: 'invitation', to: invited[1] ? 'family' : 'workspace', token: query.get('token') ?? '' };
   const contentId = /^\/watch\/([^/]+)\/?$/.exec(path)?.[1];
   if (contentId && UUID.test(contentId)) {
     const playlistId = query.get('playlist');

@@ -4,7 +4,8 @@
  */
 
 import { callJson, call, useTokens } from './api';
-import { Refusal } from './refusal';
+import { welcome, type Landing } from './landing';
+import { inWords, Refusal } from './refusal';
 import { dropStored, readStored, writeStored } from './stored';
 
 export interface Person {
@@ -37,10 +38,29 @@ function readTokens(): Tokens | null {
   return kept && typeof kept.access_token === 'string' && typeof kept.refresh_token === 'string' && kept.user ? kept : null;
 }
 
+/** A mailed link works once: a busy server or a lost connection must not cost the person another mail. */
+const LANDING_TRIES = 8;
+const LANDING_WAIT_MS = 2000;
+
+async function readPerson(bearer: string): Promise<Person> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await callJson<Person>('/auth/v1/user', { bearer });
+    } catch (error) {
+      if (!(error instanceof Refusal) || !error.isPassing || tried >= LANDING_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, LANDING_WAIT_MS));
+    }
+  }
+}
+
 class Session {
   #tokens = $state.raw<Tokens | null>(readTokens());
   /** Why the person was signed out without asking for it. */
   ended = $state<string | null>(null);
+  /** Said once, over whatever page is open. */
+  said = $state<string | null>(null);
+  /** A link's session is being taken up. */
+  isLanding = $state(false);
   #renewal: Promise<string | null> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -69,14 +89,62 @@ class Session {
   }
 
   async signIn(email: string, password: string): Promise<void> {
-    this.#keep(await callJson('/auth/v1/token?grant_type=password', { body: { email, password }, signed: false }));
+    this.#keep(await callJson('/auth/v1/token?grant_type=password', { body: { email, password }, signed: false, isRepeatable: true }));
   }
 
-  async signUp(email: string, password: string, name: string): Promise<void> {
+  /** Whether the person is signed in at once; if not, their address has to be proven first. */
+  async signUp(email: string, password: string, name: string): Promise<boolean> {
     const body = name ? { email, password, data: { name } } : { email, password };
     const answer = await callJson<Partial<TokenAnswer>>('/auth/v1/signup', { body, signed: false });
-    if (!answer.access_token) throw new Error('Your account is made. Confirm your e-mail address, then sign in.');
+    if (!answer.access_token) return false;
     this.#keep(answer as TokenAnswer);
+    return true;
+  }
+
+  /** Takes up the session that a mailed link or a sign-in provider gave. */
+  async land(landing: Landing): Promise<void> {
+    if (landing.kind === 'refused') {
+      if (this.isSignedIn) this.said = landing.why;
+      else this.ended = landing.why;
+      return;
+    }
+    const { accessToken: access_token, refreshToken: refresh_token, expiresAt: expires_at } = landing;
+    this.isLanding = true;
+    try {
+      const user = await readPerson(access_token);
+      const tokens: Tokens = { access_token, refresh_token, expires_at, user };
+      writeStored(KEY, tokens);
+      this.#adopt(tokens);
+      this.said = welcome(landing.type, user.email);
+    } catch (error) {
+      this.ended = `The link did not work. ${inWords(error)}`;
+    } finally {
+      this.isLanding = false;
+    }
+  }
+
+  /** Asks for the mail with a way to a new password. */
+  async recover(email: string): Promise<void> {
+    await call('/auth/v1/recover', { body: { email }, signed: false });
+  }
+
+  /** Asks once more for the mail that proves an address. */
+  async sendAgain(email: string): Promise<void> {
+    await call('/auth/v1/resend', { body: { type: 'signup', email }, signed: false });
+  }
+
+  /** Another name or password; a new password signs every other device out. */
+  async change(what: { password?: string; current_password?: string; data?: { name: string } }): Promise<void> {
+    const user = await callJson<Person>('/auth/v1/user', { method: 'PUT', body: what });
+    const kept = readTokens();
+    if (!kept) return;
+    const tokens = { ...kept, user };
+    writeStored(KEY, tokens);
+    this.#adopt(tokens);
+  }
+
+  async signOutOthers(): Promise<void> {
+    await call('/auth/v1/logout?scope=others', { method: 'POST' });
   }
 
   /** Signs out here even when the server cannot be told. */

@@ -2,7 +2,7 @@
 
 import { callJson } from '../api';
 import type { ContentType } from '../catalogue';
-import { Refusal } from '../refusal';
+import { waitToAsk } from '../refusal';
 import { deviceId, deviceType } from './device';
 
 export interface NextEpisode {
@@ -29,15 +29,6 @@ export interface Grant {
   thumbnails_url: string | null;
   next_episode: NextEpisode | null;
   limits: { max_height: number | null; max_streams: number | null };
-}
-
-const BUSY_TRIES = 4;
-const LONGEST_WAIT_S = 5;
-
-/** Milliseconds until asking again, or null when the person has to know. Only for a server that says it is too busy now: it has given nothing away. */
-export function waitToAsk(error: unknown, tried: number): number | null {
-  if (!(error instanceof Refusal) || error.status !== 503 || tried >= BUSY_TRIES) return null;
-  return Math.min(error.retryAfterS ?? tried, LONGEST_WAIT_S) * 1000;
 }
 
 /** Asks again by itself while the server is too busy to say. Throws Refusal, or the signal's AbortError. */

@@ -156,7 +156,7 @@ export function sizeName(name: string): string {
 }
 
 const KINDS: Record<TaskKind, string> = {
-  transcode: 'The whole film',
+  transcode: 'The whole title',
   preview: 'Early preview',
   encode: 'Piece',
   audio: 'Sound and subtitles',

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -118,7 +119,7 @@ def address(letter: Letter, sender: str, name: str, to: str, effect_id: UUID, no
     message["From"] = Address(sender_name, addr_spec=sender_address)
     try:
         message["To"] = Address("" if name == to else " ".join(name.split()), addr_spec=to)
-    except (ValueError, IndexError) as error:  # the parser of addresses fails in more than one way
+    except (ValueError, IndexError, MessageError) as error:  # each Python's parser of addresses fails in its own ways
         raise ValueError("bad address") from error
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(now)

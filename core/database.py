@@ -296,7 +296,7 @@ async def _ask(connection: Connection[Row], sql: str, args: Sequence[object]) ->
         raise Refusal(errors.BAD_QUERY, str(error.message), hint=error.hint) from error
     except (OSError, AttributeError) as error:
         # AttributeError is asyncpg's, when the line was cut (`_let_go`) between two of its own awaits.
-        raise DatabaseDown(str(error) or "no answer in time") from error
+        raise DatabaseDown("cut off" if isinstance(error, AttributeError) else str(error) or "no answer") from error
 
 
 def as_read(statement: Statement) -> str:

@@ -27,7 +27,8 @@ from transcoder.unsound import Rule, Unsound, refusal_of
 POLL_S = 0.25
 # Behind the encoder, and never starved: at 19 a busy machine took 20 s over a decode of a tenth, and a minute to let a killed one go.
 NICENESS = 5
-# Each thread holds a picture or two; there are as many decoders as renditions.
+# There are as many decoders as renditions, and each thread holds a picture or two. Two threads of a decoder take an eighth more
+# of the processor than one does, and one follows the encoders that share two cores with it.
 _MOST_THREADS = 4
 
 
@@ -76,7 +77,7 @@ def _explain(failure: BaseException) -> BaseException:
 async def _decode(exe: Path, file: Path, total_s: float, over: asyncio.Event, *, is_video: bool) -> Decoded:
     """Gives `file` to a decoder as it grows, until `over`. Raises Unsound, Mp4Error, Transient."""
     growing = _Growing(file)
-    argv = encode.pipe_argv(exe, min(os.cpu_count() or 1, _MOST_THREADS), is_video=is_video)
+    argv = encode.pipe_argv(exe, max(1, min((os.cpu_count() or 1) // 2, _MOST_THREADS)), is_video=is_video)
     async with encoder.confined(argv, total_s, cwd=file.parent, is_fed=True) as child:
         _give_way(child.pid)
         while not child.stderr_tail:

@@ -1,17 +1,9 @@
 /** What a person has watched, page by page. No state. */
 
 import { call } from './api';
-import type { ContentType } from './catalogue';
+import type { Continuing } from './catalogue';
 
-export interface Seen {
-  content_id: string;
-  title: string;
-  content_type: ContentType;
-  position_s: number;
-  duration_s: number;
-  updated_at: string;
-  playlist_id: string | null;
-  thumbnail_image_id: string | null;
+export interface Seen extends Continuing {
   is_completed: boolean;
 }
 

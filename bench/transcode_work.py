@@ -6,10 +6,12 @@ import heapq
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import ffmpeg
 import msgspec
 
 from bench.transcode_stage import Stage, watch
@@ -23,12 +25,14 @@ from transcoder import encode
 from transcoder.argv import compile_argv, given
 from transcoder.assemble import assemble
 from transcoder.attempt import perform
-from transcoder.encode_picture import video_outputs
+from transcoder.codecs import encoder_options
+from transcoder.encode_picture import on_the_grid, shaped, video_file, video_outputs
 from transcoder.encode_sound import sound_outputs
-from transcoder.ladder import Chunk, decide_chunks, plan
+from transcoder.ladder import Chunk, Plan, decide_chunks, plan
 from transcoder.pieces import Shared
 from transcoder.preview import make_preview
 from transcoder.probe import probe
+from transcoder.source import VideoTrack
 from transcoder.status import Status
 from transcoder.workshop import Workshop
 
@@ -64,24 +68,50 @@ async def ladder(stage: Stage) -> list[Figure]:
     shop = Workshop(store, stage.folder / "scratch", stage.exe, 0)
     rounds = []
     for _ in range(stage.rounds):
-        raw = _empty(stage.folder / "raw")
-        with watch() as alone:
-            run_tool(_single(stage, raw), timeout_s=_TOOL_S)
+        with watch() as plain:
+            run_tool(_single(stage, _plain_pictures), timeout_s=_TOOL_S)
         with watch() as whole:
             await perform(_attempt(stage.film, "in/film"), shop, Status(), _no_preview)
-        rounds.append({"ffmpeg": alone.wall_s, "penstock": whole.wall_s, "ratio": whole.wall_s / alone.wall_s})
+        with watch() as ours:
+            run_tool(_single(stage, video_outputs), timeout_s=_TOOL_S)
+        rounds.append(
+            {
+                "ffmpeg": plain.wall_s,
+                "penstock": whole.wall_s,
+                "ffmpeg with our filters": ours.wall_s,
+                "ratio": whole.wall_s / plain.wall_s,
+                "ratio to our filters": whole.wall_s / ours.wall_s,
+            }
+        )
     what = "the whole job against one ffmpeg that makes the same ladder"
-    return [Figure("ladder", what, "s", rounds, median_ratio(rounds), Target("most", 1.05, "x"))]
+    beside = median(found["ratio to our filters"] for found in rounds)
+    note = f"{beside:.2f}x of one ffmpeg that also scales as we do: what probe, checks, stills and the decode of everything cost"
+    return [Figure("ladder", what, "s", rounds, median_ratio(rounds), Target("most", 1.05, "x"), (note,))]
 
 
-def _single(stage: Stage, raw: Path) -> list[str]:
-    """The plain way: one ffmpeg that decodes once, splits, and encodes every rung and sound with the product's own settings."""
+def _single(stage: Stage, pictures: Callable[[Any, VideoTrack, Plan, Path, Chunk], list[Any]]) -> list[str]:
+    """One ffmpeg that decodes once and encodes every rung and sound with the product's own settings."""
     assert stage.source.video is not None
     assert stage.plan.grid is not None
+    raw = _empty(stage.folder / "raw")
     film = given(stage.film, **{"reinit_filter:v": 0})
-    outputs = video_outputs(film, stage.source.video, stage.plan, raw, Chunk(0, stage.plan.grid.frames))
+    outputs = pictures(film, stage.source.video, stage.plan, raw, Chunk(0, stage.plan.grid.frames))
     outputs += sound_outputs(film, stage.plan, stage.source, raw, (0.0,) * len(stage.source.audio))
     return compile_argv(stage.exe, outputs, "-progress", "pipe:1")
+
+
+def _plain_pictures(film: Any, video: VideoTrack, plan: Plan, raw: Path, chunk: Chunk) -> list[Any]:
+    """As anybody would ask for it: the picture split, and each size scaled from the film."""
+    assert plan.grid is not None
+    ways = on_the_grid(shaped(film, video, plan.rungs[0]), plan.grid, chunk).filter_multi_output(
+        "split", len(plan.rungs)
+    )
+    outputs = []
+    for number, rung in enumerate(plan.rungs):
+        picture = ways[number].filter("scale", rung.width, rung.height).filter("setsar", 1).filter("format", "yuv420p")
+        asked = encoder_options(rung.codec, crf=rung.crf, max_bps=rung.max_bps, gop=plan.grid.gop, lines=rung.lines)
+        outputs.append(ffmpeg.output(picture, str(video_file(raw, rung)), **asked))
+    return outputs
 
 
 async def chunks(stage: Stage) -> list[Figure]:

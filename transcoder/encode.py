@@ -117,7 +117,8 @@ def stills_argv(exe: Path, plan: Plan, out: Path, folder: Path) -> list[str]:
     assert plan.grid is not None
     gop, rate = plan.grid.gop, plan.grid.rate
     at_s = float(plan.grid.frames // gop * POSTER_AT // 1 * gop / rate)
-    top = ffmpeg.input(str(_packaged(out, plan.base[0])), ss=f"{at_s:.3f}", **_OURS)
+    # A key frame: what comes before it in its segment need not be decoded.
+    top = ffmpeg.input(str(_packaged(out, plan.base[0])), ss=f"{at_s:.3f}", skip_frame="nokey", **_OURS)
     outputs = [_picture(top.video.filter("scale", *_poster_size(), **_JPEG), folder / "poster.jpg")]
     if plan.sprite is not None:
         low = ffmpeg.input(str(_packaged(out, plan.rungs[-1])), skip_frame="nokey", **_OURS)

@@ -1,4 +1,4 @@
-"""Builds the filters and outputs of the pictures: one time line, one branch for each dynamic range, one encoder a rung. Pure."""
+"""Builds the filters and outputs of the pictures: one time line, a picture for each range and size, an encoder a rung. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from transcoder.codecs import TRANSFERS, encoder_options
 from transcoder.colour import decide_missing
 from transcoder.ladder import Chunk, Grid, Plan, Rung
 from transcoder.luminance import svt_parameters, x265_parameters
+from transcoder.scaling import scaled
 from transcoder.source import VideoTrack
 
 _HDR_FORMAT = "yuv420p10le"
@@ -36,9 +37,9 @@ def video_outputs(
     """Every rung of the plan over the frames of `chunk`; `options` are added to each encoder's."""
     assert plan.grid is not None
     picture = on_the_grid(shaped(film, video, plan.rungs[0]), plan.grid, chunk)
-    branches = _by_range(picture, video, plan)
+    pictures = _by_range(picture, video, plan)
     return [
-        _rung_output(branches[rung], rung, video, plan.grid.gop, video_file(folder, rung), options)
+        _rung_output(pictures[rung], rung, video, plan.grid.gop, video_file(folder, rung), options)
         for rung in plan.rungs
     ]
 
@@ -95,32 +96,23 @@ def _stated(picture: Any, video: VideoTrack) -> Any:
 
 
 def _by_range(picture: Any, video: VideoTrack, plan: Plan) -> dict[Rung, Any]:
-    """A branch for each rung. The mapping down to SDR is the dearest filter, and is done once for all that want it."""
+    """The picture in the size and range of each rung. The mapping down to SDR is the dearest filter, and is done once for all that want it."""
     kept = [rung for rung in plan.rungs if rung.range != "sdr"]
     mapped = [rung for rung in plan.rungs if rung.range == "sdr"]
     if not kept:
-        return _branches(to_sdr(picture, video), mapped)
+        return scaled(to_sdr(picture, video), mapped, _SDR_FORMAT)
     ways = picture.filter_multi_output("split", 2)
     transfer = TRANSFERS[video.transfer][1]
-    high = (
-        _stated(ways[1], video)
-        .filter("zscale", p="bt2020", t=transfer, m="bt2020nc", r="tv")
-        .filter("format", _HDR_FORMAT)
-    )
-    return {**_branches(to_sdr(ways[0], video), mapped), **_branches(high, kept)}
+    high = _stated(ways[1], video).filter("zscale", p="bt2020", t=transfer, m="bt2020nc", r="tv")
+    return {**scaled(to_sdr(ways[0], video), mapped, _SDR_FORMAT), **scaled(high, kept, _HDR_FORMAT)}
 
 
-def _branches(picture: Any, rungs: list[Rung]) -> dict[Rung, Any]:
-    split = picture.filter_multi_output("split", len(rungs))
-    return {rung: split[number] for number, rung in enumerate(rungs)}
-
-
-def _rung_output(branch: Any, rung: Rung, video: VideoTrack, gop: int, target: Path, options: Mapping[str, Any]) -> Any:
+def _rung_output(
+    picture: Any, rung: Rung, video: VideoTrack, gop: int, target: Path, options: Mapping[str, Any]
+) -> Any:
     hdr = _hdr_parameters(rung, video)
-    scaled = branch.filter("scale", rung.width, rung.height).filter("setsar", 1)
-    scaled = scaled.filter("format", _SDR_FORMAT if hdr is None else _HDR_FORMAT)
     encoding = encoder_options(rung.codec, crf=rung.crf, max_bps=rung.max_bps, gop=gop, lines=rung.lines, hdr=hdr)
-    return ffmpeg.output(scaled, str(target), **{**encoding, **options})
+    return ffmpeg.output(picture, str(target), **{**encoding, **options})
 
 
 def _hdr_parameters(rung: Rung, video: VideoTrack) -> str | None:

@@ -124,3 +124,11 @@ async def test_stills_have_the_colours_of_the_film(tmp_path: Path) -> None:
     for still in ("poster.jpg", "thumbnails/sprite.jpg"):
         seen = shade(made.folder / still)
         assert all(abs(a - b) <= 6 for a, b in zip(seen, (0xE0, 0x60, 0x10), strict=True)), (still, seen)
+
+
+async def test_the_poster_is_the_key_frame_at_a_tenth_of_the_film(tmp_path: Path) -> None:
+    """White from 2 s to 4 s: neither the beginning of that segment nor what comes after it."""
+    white = "drawbox=color=white:t=fill:enable='between(n,20,39)'"
+    film = ["-f", "lavfi", "-i", "color=black:s=320x180:r=10:d=24", "-vf", white]
+    made = await encode_locally(make(tmp_path / "film.mp4", *film, *FAST), tmp_path / "work")
+    assert min(shade(made.folder / "poster.jpg")) > 240

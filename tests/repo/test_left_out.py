@@ -88,7 +88,7 @@ def test_a_missing_program_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_the_callers_arguments_win() -> None:
-    assert pytest_arguments([], long=False, cores=4) == ["-n", "5", "--dist", "worksteal", "-m", "not long"]
+    assert pytest_arguments([], long=False, cores=4) == ["-n", "6", "--dist", "worksteal", "-m", "not long"]
     assert pytest_arguments([], long=True, cores=1) == ["-n", "2", "--dist", "worksteal"]
     assert pytest_arguments(["-n0", "-m", "long"], long=False, cores=4) == ["-n0", "-m", "long"]
     assert pytest_arguments(["--pdb", "x.py"], long=False, cores=4) == ["-m", "not long", "--pdb", "x.py"]

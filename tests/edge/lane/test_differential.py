@@ -219,7 +219,7 @@ def pair() -> Iterator[Pair]:
     made.loop.close()
 
 
-EXAMPLES = 6000
+EXAMPLES = 2500
 _FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 

@@ -107,12 +107,12 @@ class _Wherever(web.DynamicResource):
 
 @dataclass(frozen=True)
 class _Elsewhere(web.AbstractRouteDef):
-    """Asked after every other route, wherever it is named: its path has no first part of its own."""
+    """Asked after every route with a first part of its own, wherever it is named; `/` is none of its paths."""
 
     handler: Any
 
     def register(self, router: web.UrlDispatcher) -> list[web.AbstractRoute]:
-        resource = _Wherever("/{path:.*}")
+        resource = _Wherever("/{path:.+}")
         router.register_resource(resource)
         return [resource.add_route(hdrs.METH_GET, self.handler)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
+from edge.api.site import PAGES
 from edge.app import open_edge
 from edge.settings import Settings
 
@@ -14,6 +15,8 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 async def test_a_person_at_no_address_gets_a_page(edge_settings: Settings, aiohttp_client: AiohttpClient) -> None:
     client = await aiohttp_client((await open_edge(edge_settings)).app())
     known = await client.get("/account", headers=BROWSER)
+    for page in PAGES:
+        assert (await client.get(page, headers=BROWSER)).status == 200, page
     for path in ("/nowhere", "/watch", "/studio/jobs/", "/families", "/restful"):
         answer = await client.get(path, headers=BROWSER)
         assert (answer.status, answer.content_type) == (404, "text/html"), path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
@@ -16,7 +18,8 @@ async def test_a_person_at_no_address_gets_a_page(edge_settings: Settings, aioht
     client = await aiohttp_client((await open_edge(edge_settings)).app())
     known = await client.get("/account", headers=BROWSER)
     for page in PAGES:
-        assert (await client.get(page, headers=BROWSER)).status == 200, page
+        path = page.format(content_id=uuid4(), job_id=uuid4())
+        assert (await client.get(path, headers=BROWSER)).status == 200, path
     for path in ("/nowhere", "/watch", "/studio/jobs/", "/families", "/restful"):
         answer = await client.get(path, headers=BROWSER)
         assert (answer.status, answer.content_type) == (404, "text/html"), path

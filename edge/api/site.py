@@ -79,8 +79,12 @@ class SiteFace:
 
     async def lost(self, _: web.Request) -> web.Response:
         """The document for an address that is none: the page says so, and so does the status."""
-        headers = {hdrs.CONTENT_TYPE: self._index.content_type, hdrs.CACHE_CONTROL: "no-store"}
-        return web.Response(status=404, body=self._index.body, headers={**headers, "Content-Security-Policy": CSP})
+        response = web.Response(
+            status=404, body=self._index.body, headers={hdrs.CONTENT_TYPE: self._index.content_type}
+        )
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+        response.headers["Content-Security-Policy"] = CSP
+        return response
 
     async def asset(self, request: web.Request) -> web.Response:
         """A hashed file is immutable; another is revalidated."""

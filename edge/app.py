@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,7 +108,7 @@ class Edge:
     health: HealthFace
     presence: Presence
     hot: HotReads
-    faces: list[list[web.RouteDef]]
+    faces: Sequence[Sequence[web.AbstractRouteDef]]
     stripe: StripeGateway | None = None
     shedding: Shedding = field(default_factory=Shedding)
     leaving: Leaving = field(default_factory=Leaving)
@@ -275,7 +276,7 @@ async def open_edge(settings: Settings) -> Edge:
     schema_source = SchemaSource(database, CONTEXTS)
     commands = Commands(database, CONTEXTS, outside(database, stripe))
     rest_face = rest.RestFace(database, schema_source, callers.viewer, may_roll_back=settings.may_roll_back)
-    faces = [
+    faces: list[Sequence[web.AbstractRouteDef]] = [
         MediaFace(sessions, delivery, learned, objects.file_of, keys.find, settings.accel).routes(),
         BeatFace(gate, grants, batcher, durations(database), beat_lane).routes(),
         PlayFace(database, gate, grants, leases, entitlements, newest, sessions, ring).routes(),

@@ -29,6 +29,13 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,3})?(?:ms|s|m|h)){1,4}")
 _PART = re.compile(r"([0-9.]+)(ms|s|m|h)")
 USERS = "/auth/v1/admin/users"
+NOT_HERE = (
+    "/auth/v1/sso",
+    "/auth/v1/invite",
+    "/auth/v1/admin/generate_link",
+    "/auth/v1/user/identities/{rest:.+}",
+    "/auth/v1/passkeys/{rest:.+}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class AccountDoor:
                 web.route("*", path, spoken(no_second_factor))
                 for path in ("/auth/v1/factors", "/auth/v1/factors/{rest:.+}")
             ),
+            *(web.route("*", path, spoken(not_offered)) for path in NOT_HERE),
         ]
 
     async def list(self, request: web.Request) -> web.Response:
@@ -163,6 +171,11 @@ def _duration(text: str) -> timedelta:
 async def reauthenticate(_: web.Request) -> web.Response:
     """No password change asks for a mailed code here."""
     raise Refusal(errors.NOT_OFFERED, hint="Prove a change of the password by `current_password` of PUT /auth/v1/user.")
+
+
+async def not_offered(_: web.Request) -> web.Response:
+    """What auth-js can ask for and nobody answers here: told in its own words, not as an address that is none."""
+    raise Refusal(errors.NOT_OFFERED)
 
 
 async def no_second_factor(_: web.Request) -> web.Response:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import hdrs, web
@@ -33,6 +35,8 @@ PAGES = (
     "/invitations",
     "/families/invitations",
 )
+_MACHINES = re.compile(r"/(?:assets|auth|docs|healthz|hls|me|metrics|play|progress|readyz|rest|storage)(?:/|$)")
+"""Below these nothing is a page: a wrong address there is told in JSON, to a browser too."""
 NOT_BUILT = b"<!doctype html><title>Penstock</title><p>The pages are not built. Run <code>./penstock up</code> once from the checkout."
 
 
@@ -58,9 +62,10 @@ class SiteFace:
         }
         self._index = self._assets.get("/index.html") or Asset(NOT_BUILT, None, "text/html; charset=utf-8", '"unbuilt"')
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[web.AbstractRouteDef]:
         """The routes of this face."""
         return [
+            _Elsewhere(self.lost),
             *(web.get(page, self.page) for page in PAGES),
             web.get("/config.json", self.config),
             *(web.get(path, self.asset) for path in self._assets if path != "/index.html"),
@@ -69,6 +74,15 @@ class SiteFace:
     async def page(self, request: web.Request) -> web.Response:
         """The one document that every client-side route starts from."""
         response = send_asset(request, self._index, "no-cache")
+        response.headers["Content-Security-Policy"] = CSP
+        return response
+
+    async def lost(self, _: web.Request) -> web.Response:
+        """The document for an address that is none: the page says so, and so does the status."""
+        response = web.Response(
+            status=404, body=self._index.body, headers={hdrs.CONTENT_TYPE: self._index.content_type}
+        )
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
         response.headers["Content-Security-Policy"] = CSP
         return response
 
@@ -85,6 +99,26 @@ class SiteFace:
         return web.Response(
             body=self._config, content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-cache"}
         )
+
+
+class _Wherever(web.DynamicResource):
+    """Every path, for a person's browser: whoever else errs, or errs where machines talk, is told in JSON."""
+
+    async def resolve(self, request: web.Request) -> Any:
+        is_visit = request.method == hdrs.METH_GET and "text/html" in request.headers.get(hdrs.ACCEPT, "")
+        return await super().resolve(request) if is_visit and not _MACHINES.match(request.path) else (None, set())
+
+
+@dataclass(frozen=True)
+class _Elsewhere(web.AbstractRouteDef):
+    """Asked after every route with a first part of its own, wherever it is named; `/` is none of its paths."""
+
+    handler: Any
+
+    def register(self, router: web.UrlDispatcher) -> list[web.AbstractRoute]:
+        resource = _Wherever("/{path:.+}")
+        router.register_resource(resource)
+        return [resource.add_route(hdrs.METH_GET, self.handler)]
 
 
 def asset_of(name: str, body: bytes) -> Asset:

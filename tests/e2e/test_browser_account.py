@@ -136,7 +136,7 @@ async def test_the_account_page_shows_what_was_watched_and_changes_the_name(some
     await press(page, "account-rename", page.get_by_test_id("account-link").filter(has_text=named))
     await page.get_by_test_id("account-present").fill("not the present one")
     await page.get_by_test_id("account-fresh").fill(SECOND)
-    wrong = page.get_by_test_id("account-problem").filter(has_text="The present password is not right.")
+    wrong = page.get_by_test_id("account-present-fault").filter(has_text="The present password is not right.")
     await press(page, "account-renew", wrong)
 
 

@@ -2,9 +2,11 @@ import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
 import { readLanding } from './lib/landing';
+import { reach } from './lib/reach';
 import { router } from './lib/router.svelte';
 import { session } from './lib/session.svelte';
 
+addEventListener('online', () => reach.hurry());
 window.penstock = { hls: null, session };
 const landing = readLanding(location.hash, Date.now());
 // A session in the address must neither stay in the history nor be copied with it.

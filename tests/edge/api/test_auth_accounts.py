@@ -91,3 +91,21 @@ async def test_an_account_made_for_somebody_is_no_way_in_without_its_password(ho
         body = {"email": "new@example.org", "password": password}
         answer = await house.client.post("/auth/v1/token?grant_type=password", json=body)
         assert answer.status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/auth/v1/sso"),
+        ("POST", "/auth/v1/invite"),
+        ("POST", "/auth/v1/admin/generate_link"),
+        ("GET", "/auth/v1/user/identities/authorize?provider=x"),
+        ("DELETE", "/auth/v1/user/identities/0a"),
+        ("POST", "/auth/v1/passkeys/authentication/options"),
+    ],
+)
+async def test_what_is_not_offered_is_told_in_gotrues_words(house: House, method: str, path: str) -> None:
+    answer = await house.client.request(method, path, json={})
+    body = await answer.json()
+    assert (answer.status, body["code"], body["error_code"]) == (422, "PS980", "not_offered")
+    assert body["msg"] == body["message"]

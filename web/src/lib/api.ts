@@ -1,6 +1,7 @@
 /** The one place that calls the server: keys, access token, one retry after a stale token, errors as Refusal. */
 
-import { Refusal, refusalOf, waitToAsk } from './refusal';
+import { reach } from './reach';
+import { LATE, Refusal, refusalOf, waitToAsk } from './refusal';
 
 export interface Installation {
   anon_key: string;
@@ -20,7 +21,7 @@ export function useTokens(source: TokenSource): void {
 let installation: Promise<Installation> | null = null;
 
 export function readInstallation(): Promise<Installation> {
-  installation ??= fetchOrRefuse('/config.json', {})
+  installation ??= fetchPatiently('/config.json', {}, true)
     .then((response) => response.json() as Promise<Installation>)
     .catch((cause: unknown) => {
       installation = null;
@@ -29,14 +30,35 @@ export function readInstallation(): Promise<Installation> {
   return installation;
 }
 
-async function fetchOrRefuse(path: string, init: RequestInit): Promise<Response> {
-  let response: Response;
+/** A server that stands still takes connections and never answers: the browser alone would wait for it without end. */
+const ANSWER_MS = 30_000;
+/** What may count twice leaves a doubt when its answer is not waited for. */
+const CHANGE_MS = 60_000;
+
+/** The whole answer, body and all: Refusal LATE after `withinMs`. */
+async function fetchWhole(path: string, init: RequestInit, withinMs: number): Promise<Response> {
+  const hanging = new AbortController();
+  const leave = (): void => hanging.abort(init.signal?.reason);
+  let isLate = false;
+  const timer = setTimeout(() => ((isLate = true), hanging.abort()), withinMs);
+  init.signal?.addEventListener('abort', leave);
   try {
-    response = await fetch(path, init);
+    init.signal?.throwIfAborted();
+    const response = await fetch(path, { ...init, signal: hanging.signal });
+    const body = await response.arrayBuffer();
+    return new Response(body.byteLength > 0 ? body : null, response);
   } catch (cause) {
-    if (cause instanceof DOMException && cause.name === 'AbortError') throw cause;
+    if (init.signal?.aborted) throw cause;
+    if (isLate) throw new Refusal(0, LATE, 'No answer in time.');
     throw new Refusal(0, '', cause instanceof Error ? cause.message : 'No answer.');
+  } finally {
+    clearTimeout(timer);
+    init.signal?.removeEventListener('abort', leave);
   }
+}
+
+async function fetchOrRefuse(path: string, init: RequestInit, withinMs: number): Promise<Response> {
+  const response = await fetchWhole(path, init, withinMs);
   if (!response.ok) throw await refusalOf(response);
   return response;
 }
@@ -68,9 +90,11 @@ function initOf(options: CallOptions, headers: Record<string, string>): RequestI
 async function fetchPatiently(path: string, init: RequestInit, isRepeatable: boolean): Promise<Response> {
   for (let tried = 1; ; tried += 1) {
     try {
-      return await fetchOrRefuse(path, init);
+      return await fetchOrRefuse(path, init, isRepeatable ? ANSWER_MS : CHANGE_MS);
     } catch (error) {
       const waitMs = isRepeatable ? waitToAsk(error, tried) : null;
+      // One that is only busy now is asked again first.
+      if (error instanceof Refusal && error.isAway && (waitMs === null ? isRepeatable || error.status !== 503 : error.code === LATE)) reach.lost();
       if (waitMs === null) throw error;
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       init.signal?.throwIfAborted();
@@ -100,6 +124,23 @@ export async function call(path: string, options: CallOptions = {}): Promise<Res
 export async function callJson<T>(path: string, options: CallOptions = {}): Promise<T> {
   const response = await call(path, options);
   return (await response.json()) as T;
+}
+
+/** Between two loads of the page for one part: an installation that lacks it must not be asked without end. */
+const RELOAD_MS = 10_000;
+
+/**
+ * A part of the pages that is loaded when it is needed. Throws Refusal when it does not come: the server is away, or has
+ * other pages by now. Chromium keeps such a failure for as long as the page lives, so the page is loaded anew when the server is back.
+ */
+export async function loadPart<T>(load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    reach.onreturn(() => setTimeout(() => location.reload(), Math.max(0, RELOAD_MS - performance.now())));
+    reach.lost();
+    throw new Refusal(0, '', cause instanceof Error ? cause.message : 'A part of the page did not come.');
+  }
 }
 
 /** Headers for a client that makes its own requests (tus). */

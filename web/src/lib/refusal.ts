@@ -35,6 +35,11 @@ export class Refusal extends Error {
     return this.status === 0;
   }
 
+  /** The server as a whole is away, or a proxy says so for it: what was asked works again when it is back. */
+  get isAway(): boolean {
+    return this.status === 0 || this.status === 502 || this.status === 503 || this.status === 504;
+  }
+
   /** Worth trying again by itself: no answer, too many requests, or a failure of the server's. */
   get isPassing(): boolean {
     return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
@@ -84,9 +89,14 @@ export async function refusalOf(response: Response): Promise<Refusal> {
 const BUSY_TRIES = 4;
 const LONGEST_WAIT_S = 5;
 
-/** Milliseconds until asking again, or null when the person has to know. Only for a server that says it is too busy now: it has given nothing away. */
+/** The `code` of a refusal for which nobody answered in time. */
+export const LATE = 'late';
+
+/** Milliseconds until asking again, or null when the person has to know. Only for a server that says it is too busy now, or says nothing: it has given nothing away. */
 export function waitToAsk(error: unknown, tried: number): number | null {
-  if (!(error instanceof Refusal) || error.status !== 503 || tried >= BUSY_TRIES) return null;
+  if (!(error instanceof Refusal) || tried >= BUSY_TRIES) return null;
+  if (error.code === LATE) return 0;
+  if (error.status !== 503) return null;
   return Math.min(error.retryAfterS ?? tried, LONGEST_WAIT_S) * 1000;
 }
 

@@ -1,6 +1,7 @@
 /** Sends queued beats and keeps them in localStorage until the server has them. One for the whole page. */
 
 import { call } from '../api';
+import { reach } from '../reach';
 import { Refusal } from '../refusal';
 import { session } from '../session.svelte';
 import { dropStored, readStored, storedKeys, writeStored } from '../stored';
@@ -17,15 +18,20 @@ function isQueued(value: unknown): value is QueuedBeat {
   return typeof q?.token === 'string' && typeof q.beat?.event_id === 'string' && typeof q.beat.at === 'string';
 }
 
-/** What closed or crashed tabs left. A living tab writes its own again; a beat sent twice counts once. */
-function adoptLeftovers(nowMs: number): QueuedBeat[] {
+/**
+ * What closed or crashed tabs left, under `key` from now on: this tab may be closed before the server takes it.
+ * A living tab writes its own again; a beat sent twice counts once.
+ */
+export function adoptLeftovers(key: string, nowMs: number): QueuedBeat[] {
   const found: QueuedBeat[] = [];
-  for (const key of storedKeys(PREFIX)) {
-    const kept = readStored<unknown>(key);
+  const left = storedKeys(PREFIX);
+  for (const one of left) {
+    const kept = readStored<unknown>(one);
     if (Array.isArray(kept)) found.push(...kept.filter(isQueued).filter((q) => nowMs - Date.parse(q.beat.at) < KEPT_FOR_MS));
-    dropStored(key);
   }
-  return found.sort((a, b) => a.token.localeCompare(b.token) || a.beat.seq - b.beat.seq);
+  found.sort((a, b) => a.token.localeCompare(b.token) || a.beat.seq - b.beat.seq);
+  if (found.length === 0 || writeStored(key, found)) for (const one of left) dropStored(one);
+  return found;
 }
 
 /** What this clock says now: the server corrects one that is off by it. */
@@ -41,11 +47,12 @@ class BeatPost {
   #queue = new BeatQueue(
     (token, userId, beats, asPerson) => this.#send(token, userId, beats, asPerson),
     (beats) => (beats.length > 0 ? writeStored(this.#key, beats) : dropStored(this.#key)),
-    adoptLeftovers(Date.now()),
+    adoptLeftovers(this.#key, Date.now()),
   );
 
   constructor() {
     addEventListener('online', () => void this.flush(true));
+    reach.onreturn(() => void this.flush(true));
     if (this.#queue.length > 0) void this.flush();
   }
 

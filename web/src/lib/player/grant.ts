@@ -2,7 +2,6 @@
 
 import { callJson } from '../api';
 import type { ContentType } from '../catalogue';
-import { waitToAsk } from '../refusal';
 import { deviceId, deviceType } from './device';
 
 export interface NextEpisode {
@@ -34,16 +33,8 @@ export interface Grant {
 /** Asks again by itself while the server is too busy to say. Throws Refusal, or the signal's AbortError. */
 export async function askToPlay(contentId: string, playlistId: string | null, signal?: AbortSignal): Promise<Grant> {
   const body = { device_id: deviceId(), device_type: deviceType(), ...(playlistId ? { playlist_id: playlistId } : {}) };
-  for (let tried = 1; ; tried += 1) {
-    try {
-      return await callJson<Grant>(`/play/${contentId}`, signal ? { body, signal } : { body });
-    } catch (error) {
-      const waitMs = waitToAsk(error, tried);
-      if (waitMs === null) throw error;
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-      signal?.throwIfAborted();
-    }
-  }
+  // Two grants for one device are one stream.
+  return await callJson<Grant>(`/play/${contentId}`, signal ? { body, signal, isRepeatable: true } : { body, isRepeatable: true });
 }
 
 const UNDER_GRANT = /^(.*?\/hls\/)([^/]+)(\/[^/]+\/[^/]+\/.*)$/;

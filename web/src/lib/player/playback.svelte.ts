@@ -1,5 +1,6 @@
 /** One title being watched: asks for a grant, runs an engine on the <video>, records beats, and holds what the controls show. */
 
+import { loadPart } from '../api';
 import { Refusal } from '../refusal';
 import { session } from '../session.svelte';
 import { readStored, writeStored } from '../stored';
@@ -166,9 +167,9 @@ export class Playback {
     this.positionS = startS;
     if (startS > 0) this.resumedAtS = startS;
     this.#recorder = new Recorder(video, grant, session.person?.id ?? null, this.playlistId);
-    const { HlsEngine } = await import('./hls-engine');
+    const { HlsEngine } = await loadPart(() => import('./hls-engine'));
     this.#listening.signal.throwIfAborted();
-    const { NativeEngine } = await import('./native-engine');
+    const { NativeEngine } = await loadPart(() => import('./native-engine'));
     this.#listening.signal.throwIfAborted();
     if (HlsEngine.isSupported()) this.#engine = new HlsEngine(video, grant, startS, this.#events());
     else if (NativeEngine.isSupported(video)) this.#engine = new NativeEngine(video, grant, startS, this.#events());

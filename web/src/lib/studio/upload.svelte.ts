@@ -1,7 +1,9 @@
 /** One upload by tus: goes on after a lost connection, and after a reload when the same file is chosen again. */
 
+import * as tus from 'tus-js-client';
 import { authHeaders } from '../api';
 import type { ContentType } from '../catalogue';
+import { reach } from '../reach';
 import { metadataOf, type Choices } from './choices';
 
 export interface Draft {
@@ -15,6 +17,12 @@ export interface Draft {
 const CHUNK_BYTES = 8 * 1024 * 1024;
 /** Speed is that of the last few seconds: one chunk more or less does not make it jump. */
 const SPEED_WINDOW_MS = 6000;
+
+/** Quickly at first; then once a minute for a day: a server that is mended overnight still gets the film. */
+const RETRY_MS: readonly number[] = [0, 1000, 2000, 4000, 8000, 8000, 8000, 15_000, 15_000, 30_000, 30_000, ...Array<number>(1440).fill(60_000)];
+/** A connection over which nothing has gone for so long is given up for a new one; the browser would hold on to it for many minutes. */
+export const STALLED_MS = 60_000;
+const LOOK_MS = 5000;
 
 /** `A_great-film.2024.mkv` -> `A great film 2024`. */
 export function titleOfFile(name: string): string {
@@ -38,8 +46,10 @@ export class Upload {
   resumedFromBytes = $state(0);
   fileId = $state<string | null>(null);
 
-  #tus: import('tus-js-client').Upload | null = null;
+  #tus: tus.Upload | null = null;
   #samples: [number, number][] = [];
+  #movedAtMs = 0;
+  #ends: (() => void)[] = [];
 
   constructor(
     readonly file: File,
@@ -55,12 +65,17 @@ export class Upload {
     return this.speedBps && this.speedBps > 0 ? (this.file.size - this.sentBytes) / this.speedBps : null;
   }
 
+  /** Closing the tab would break it off. */
+  get isUnderWay(): boolean {
+    return this.state === 'starting' || this.state === 'running' || this.state === 'waiting';
+  }
+
   async start(): Promise<void> {
+    this.#watch();
     this.state = 'starting';
     this.problem = null;
     try {
-      const tus = await import('tus-js-client');
-      const upload = this.#tus ?? this.#make(tus);
+      const upload = this.#tus ?? this.#make();
       this.#tus = upload;
       const earlier = await upload.findPreviousUploads();
       const newest = earlier.sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime))[0];
@@ -73,14 +88,15 @@ export class Upload {
   }
 
   async pause(): Promise<void> {
-    await this.#tus?.abort();
-    this.#samples = [];
-    this.speedBps = null;
+    this.#rest();
     this.state = 'paused';
+    await this.#tus?.abort();
   }
 
   /** Tells the server to forget it. */
   async giveUp(): Promise<void> {
+    this.#rest();
+    this.state = 'paused';
     try {
       await this.#tus?.abort(true);
     } catch (cause) {
@@ -88,12 +104,37 @@ export class Upload {
     }
   }
 
-  #make(tus: typeof import('tus-js-client')): import('tus-js-client').Upload {
+  /** Notices a connection that stands still, and a server that is back. */
+  #watch(): void {
+    this.#rest();
+    this.#movedAtMs = performance.now();
+    const timer = setInterval(() => {
+      if (this.state === 'running' && performance.now() - this.#movedAtMs > STALLED_MS) void this.#again();
+    }, LOOK_MS);
+    this.#ends = [() => clearInterval(timer), reach.onreturn(() => this.state === 'waiting' && void this.#again())];
+  }
+
+  #rest(): void {
+    for (const end of this.#ends.splice(0)) end();
+    this.#samples = [];
+    this.speedBps = null;
+  }
+
+  /** Over a new connection, from where the server says it stands. */
+  async #again(): Promise<void> {
+    this.state = 'waiting';
+    this.#movedAtMs = performance.now();
+    await this.#tus?.abort();
+    // Paused or given up meanwhile.
+    if (this.isUnderWay) this.#tus?.start();
+  }
+
+  #make(): tus.Upload {
     const { title, contentType, description, isFree, encoding } = this.draft;
     return new tus.Upload(this.file, {
       endpoint: '/storage/v1/upload/resumable',
       chunkSize: CHUNK_BYTES,
-      retryDelays: [0, 1000, 2000, 4000, 8000, 8000, 8000, 15_000, 15_000, 30_000, 30_000, 60_000],
+      retryDelays: [...RETRY_MS],
       removeFingerprintOnSuccess: true,
       metadata: {
         filename: this.file.name,
@@ -111,8 +152,10 @@ export class Upload {
         const status = error.originalResponse?.getStatus() ?? 0;
         const again = status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
         // No room on the disk does not pass by waiting.
-        if (again && status !== 507) this.state = 'waiting';
-        return again && status !== 507;
+        if (!again || status === 507) return false;
+        this.state = 'waiting';
+        if (status === 0) reach.lost();
+        return true;
       },
       onProgress: (sent) => this.#progress(sent),
       onSuccess: () => this.#done(),
@@ -121,7 +164,10 @@ export class Upload {
   }
 
   #progress(sentBytes: number): void {
+    // A chunk that was under way when it was paused.
+    if (!this.isUnderWay) return;
     const now = performance.now();
+    this.#movedAtMs = now;
     if (this.sentBytes === 0 && sentBytes >= CHUNK_BYTES && this.#samples.length === 0) this.resumedFromBytes = sentBytes;
     this.sentBytes = sentBytes;
     this.state = 'running';
@@ -130,6 +176,7 @@ export class Upload {
   }
 
   #done(): void {
+    this.#rest();
     this.sentBytes = this.file.size;
     this.state = 'done';
     this.fileId = this.#tus?.url?.replace(/[?#].*$/, '').split('/').filter(Boolean).pop() ?? null;
@@ -137,6 +184,7 @@ export class Upload {
   }
 
   #fail(why: string): void {
+    this.#rest();
     this.state = 'failed';
     this.problem = why;
   }

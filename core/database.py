@@ -218,13 +218,13 @@ class Database:
         """
         while not stop.is_set():
             lost = asyncio.Event()
+            waits = [asyncio.create_task(event.wait()) for event in (lost, stop)]
             connection: Connection[Row] | None = None
             try:
                 connection = await dedicated(self._direct_url)
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 await connection.add_listener(channel, lambda _c, _p, _ch, payload: heard(str(payload)))
                 connected()
-                waits = [asyncio.ensure_future(lost.wait()), asyncio.ensure_future(stop.wait())]
                 while not lost.is_set() and not stop.is_set():
                     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=10)
                     # A half-open connection hears nothing and says nothing: ask it.
@@ -232,6 +232,8 @@ class Database:
             except (DatabaseDown, *FAILURES) as error:
                 log.warning("listen_lost", channel=channel, error=str(error))
             finally:
+                for wait in waits:
+                    wait.cancel()
                 if connection is not None:
                     connection.terminate()
             with suppress(TimeoutError):

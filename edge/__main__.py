@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -135,16 +136,11 @@ async def drain(settings: Settings, ready_fd: int | None = None) -> None:
     # drain's time as Python has it, a tenth with COLLECT_AFTER_OBJECTS.
     gc.freeze()
     gc.set_threshold(DRAIN_COLLECT_AFTER_OBJECTS, 20, 20)
-    running = asyncio.create_task(worker.run())
-    stop = asyncio.Event()
-    waiting = asyncio.create_task(_signalled(stop))
-    _tell_ready(ready_fd)
-    await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    worker.stop()
-    stop.set()
-    await asyncio.gather(running, waiting)
-    await redis.aclose()
-    await database.close()
+    try:
+        await _until_told(worker.run, worker.stop, ready_fd)
+    finally:
+        await redis.aclose()
+        await database.close()
 
 
 async def deliver(settings: Settings, ready_fd: int | None = None) -> None:
@@ -152,22 +148,17 @@ async def deliver(settings: Settings, ready_fd: int | None = None) -> None:
     from edge.effects.process import open_courier
 
     async with open_courier(settings) as courier:
-        running = asyncio.create_task(courier.run())
-        stop = asyncio.Event()
-        waiting = asyncio.create_task(_signalled(stop))
-        _tell_ready(ready_fd)
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        courier.stop()
-        stop.set()
-        await asyncio.gather(running, waiting)
+        await _until_told(courier.run, courier.stop, ready_fd)
 
 
-async def _signalled(stop: asyncio.Event) -> None:
-    """Returns at SIGTERM or SIGINT, or when `stop` is set."""
+async def _until_told(run: Callable[[], Awaitable[None]], stop: Callable[[], None], ready_fd: int | None) -> None:
+    """Awaits `run()`, which ends some time after `stop()`: SIGTERM and SIGINT call that."""
     loop = asyncio.get_running_loop()
+    # Before anybody hears that it works: whoever hears it may send the signal at once.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+        loop.add_signal_handler(number, stop)
+    _tell_ready(ready_fd)
+    await run()
 
 
 def main(argv: list[str]) -> int:

@@ -49,14 +49,17 @@ class Arguments:
         self._first = first
 
     def text(self, value: str, type_: str = "text") -> str:
+        """A parameter that is sent as text and read as `type_`; its place in the statement, as the next two."""
         self.values.append(value)
         return self._cast("text", type_)
 
     def texts(self, values: Sequence[str], type_: str) -> str:
+        """Several, as an array of `type_`."""
         self.values.append(list(values))
         return self._cast("text[]", f"{type_}[]")
 
     def integer(self, value: int) -> str:
+        """A number of rows."""
         self.values.append(value)
         return self._cast("bigint", "bigint")
 

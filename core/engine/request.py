@@ -114,11 +114,9 @@ def split_query(query: str) -> list[tuple[str, str]]:
     for part in query.split("&"):
         if not part:
             continue
-        key, _, value = part.partition("=")
+        key, _, value = part.replace("+", " ").partition("=")
         try:
-            pairs.append(
-                (unquote_to_bytes(key.replace("+", " ")).decode(), unquote_to_bytes(value.replace("+", " ")).decode())
-            )
+            pairs.append((unquote_to_bytes(key).decode(), unquote_to_bytes(value).decode()))
         except UnicodeDecodeError:
             refuse("query", "is not UTF-8")
     return pairs

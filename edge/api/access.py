@@ -153,13 +153,6 @@ class Gate:
         if access.role != "service_role":
             raise Refusal(NOT_PLATFORM_ADMIN, "Only the service key may do that.")
 
-    async def admit_token(self, token: str) -> SignedIn:
-        """The same for an access token that came by another way than the header."""
-        access = self._keys.verify(token, self._clock())
-        if access.role != "authenticated":
-            raise Refusal(SIGN_IN_NEEDED)
-        return await self._admit(access, DEFAULT_TENANT)
-
     def note_change(self, payload: Mapping[str, object]) -> None:
         """Takes one announcement of db/schema/announce.sql; those that are not about people or sessions do nothing."""
         source = payload.get("t")

@@ -74,20 +74,22 @@ class KeyUses:
         """Writes what is waiting. Raises DatabaseDown, Refusal; what was not written goes on waiting."""
         while self.waiting:
             batch = [self.waiting.popleft() for _ in range(min(AT_ONCE, len(self.waiting)))]
+            left = {tenant_id: list(uses) for tenant_id, uses in groupby(sorted(batch, key=_tenant_of), _tenant_of)}
             try:
-                await self._write(batch)
-            except BaseException:
-                self.waiting.extendleft(reversed(batch))
-                raise
+                # A transaction each: those of a tenant before the one that failed are written, and not written again.
+                for tenant_id in list(left):
+                    async with self.database.transaction(service(tenant_id)) as tx:
+                        await write_uses(tx, left[tenant_id])
+                    del left[tenant_id]
+            finally:
+                self.waiting.extendleft(reversed([use for uses in left.values() for use in uses]))
         if self.dropped:
             log.warning("key_uses_dropped", count=self.dropped)
             self.dropped = 0
 
-    async def _write(self, batch: list[Use]) -> None:
-        batch.sort(key=lambda use: use.tenant_id)
-        for tenant_id, uses in groupby(batch, key=lambda use: use.tenant_id):
-            async with self.database.transaction(service(tenant_id)) as tx:
-                await write_uses(tx, list(uses))
+
+def _tenant_of(use: Use) -> UUID:
+    return use.tenant_id
 
 
 @dataclass(frozen=True, slots=True)

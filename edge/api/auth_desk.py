@@ -6,18 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from aiohttp import hdrs, web
 
 from core import errors
-from core.database import Database
+from core.database import Database, DatabaseDown
 from core.domain.identity import Opened, Origin, Person
 from core.errors import Refusal
 from edge.api.access import Gate, SignedIn
 from edge.api.access_keys import AccessKeys
-from edge.api.gotrue import providers_of, user_json
+from edge.api.gotrue import providers_of, translate, user_json
 from edge.api.passwords import Passwords
 from edge.api.throttle import Throttle
 
@@ -90,6 +90,16 @@ class Desk:
         raise Refusal(
             errors.BAD_QUERY, faults=(errors.Fault("redirect_to", "must lie within this site"),), data={"site": site}
         )
+
+
+def told(failure: Refusal | DatabaseDown) -> str:
+    """What failed, for the address that a browser is sent on to: RFC 6749's `error` (section 4.1.2.1) with GoTrue's keys."""
+    refusal = failure if isinstance(failure, Refusal) else Refusal(errors.UNAVAILABLE)
+    said = translate(refusal).data
+    # A provider that vouches for nobody has denied it; that this is a 502 elsewhere is about who was asked.
+    is_denied = refusal.code.status < 500 or refusal.code is errors.PROVIDER_FAILED
+    error = "access_denied" if is_denied else "server_error"
+    return urlencode({"error": error, "error_code": said["error_code"], "error_description": said["msg"]})
 
 
 def refuse_visitor(signed_in: SignedIn) -> None:

@@ -19,8 +19,8 @@ from core.domain.credentials import canonical_email
 from core.domain.identity import Origin, Purpose
 from core.errors import Fault, Refusal, bad_field
 from core.viewer import service
-from edge.api.auth_desk import Desk, origin_of
-from edge.api.gotrue import MailBody, VerifyBody, answer, read_body, required, translate
+from edge.api.auth_desk import Desk, origin_of, told
+from edge.api.gotrue import MailBody, VerifyBody, answer, read_body, required
 
 MAX_TOKEN_CHARS = 512
 # GoTrue's words for what a mailed secret is for.
@@ -56,11 +56,7 @@ class MailDoor:
                 request, required(query.get("type"), "type"), query.get("token_hash") or query.get("token")
             )
         except (Refusal, DatabaseDown) as failure:
-            refusal = failure if isinstance(failure, Refusal) else Refusal(errors.UNAVAILABLE)
-            said = translate(refusal).data
-            error = "access_denied" if refusal.code.status < 500 else "server_error"
-            told = {"error": error, "error_code": said["error_code"], "error_description": said["msg"]}
-            return _go_to(f"{target}#{urlencode(told)}")
+            return _go_to(f"{target}#{told(failure)}")
         session.pop("user")
         return _go_to(f"{target}#{urlencode({**session, 'type': query['type']})}")
 

@@ -18,11 +18,11 @@ import msgspec
 from aiohttp import hdrs, web
 
 from core import errors
+from core.database import DatabaseDown
 from core.domain import identity
 from core.errors import Fault, Refusal
 from core.viewer import service
-from edge.api.auth_desk import Desk, origin_of
-from edge.api.gotrue import translate
+from edge.api.auth_desk import Desk, origin_of, told
 from edge.api.oidc import Providers
 
 COOKIE = "penstock_sign_in"
@@ -93,12 +93,8 @@ class ProviderDoor:
                 # What the provider says about it is its text, and not shown as ours.
                 raise Refusal(errors.PROVIDER_FAILED)
             ending = await self._sign_in(request, state, secret, query["code"])
-        except Refusal as refusal:
-            said = translate(refusal).data
-            told = urlencode(
-                {"error": "access_denied", "error_code": said["error_code"], "error_description": said["msg"]}
-            )
-            ending = f"?{told}" if state.challenge else f"#{told}"
+        except (Refusal, DatabaseDown) as failure:
+            ending = f"?{told(failure)}" if state.challenge else f"#{told(failure)}"
         target = state.target
         if ending.startswith("?") and "?" in target:
             ending = "&" + ending[1:]

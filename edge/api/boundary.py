@@ -5,7 +5,6 @@ A failure of ours is logged with its trace under the request id; the client is g
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
@@ -34,7 +33,7 @@ from core.errors import (
     Refusal,
 )
 from core.objects import StoreDown
-from edge.api.observe import REQUEST_ID, REQUESTS, SEALED, observe_request
+from edge.api.observe import METHODS, REQUEST_ID, REQUESTS, SEALED, observe_request
 from edge.api.rates import rate_headers
 from edge.api.target import host_of, path_of
 from edge.lane.plain import is_plain_host
@@ -52,7 +51,6 @@ LARGEST_TARGET_BYTES = 8000
 LARGEST_FIELD_BYTES = 8190
 CODINGS = frozenset({"identity", "gzip", "deflate", "br"})
 """What aiohttp undoes of a body, alone and not one on the other."""
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ODD_PATH = re.compile(
     r"[^!-~]|\\|//|/\.\.?(?:/|$)|%(?![0-9A-Fa-f]{2})|%(?:2[EeFf]|5[Cc]|[01][0-9A-Fa-f]|7[Ff])", re.ASCII
 )
@@ -139,7 +137,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     """The outermost layer of every request."""
     began = time.perf_counter()
     asked_id = request.headers.get("X-Request-Id", "")
-    request_id = asked_id if asked_id and _CLEAN_ID.fullmatch(asked_id) else new_request_id()
+    request_id = asked_id if _CLEAN_ID.fullmatch(asked_id) else new_request_id()
     request[REQUEST_ID] = request_id
     response: web.StreamResponse | None
     try:
@@ -165,8 +163,6 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
         )
         # Jitter: everybody told "2 s" would come back together.
         response = refuse(request, Refusal(UNAVAILABLE, retry_after_s=random.randint(2, 5)))  # noqa: S311 - jitter
-    except asyncio.CancelledError:
-        raise
     except Exception as error:
         if isinstance(error, ConnectionResetError) and request.transport is None:
             # The client left in the middle of its body: no failure of ours, and nobody to answer. 499 is nginx's word for it.
@@ -287,7 +283,7 @@ async def cors(request: web.Request, handler: Handler) -> web.StreamResponse:
             status=204,
             headers={
                 "Access-Control-Allow-Origin": "*",
-                "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+                "Access-Control-Allow-Methods": ", ".join(METHODS),
                 "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*")[:1000],
                 "Access-Control-Max-Age": "7200",
                 "Vary": "Access-Control-Request-Headers",

@@ -1,7 +1,7 @@
 """Who asks `/rest/v1` and `/rpc`, by whatever they show, and whether they have asked too much of late.
 
-Joins the gate, the API keys and the rates. A text that proves nothing, and a
-workspace that is not to be had, are counted against the address they came from.
+Joins the gate, the API keys and the rates. A text that proves nothing, and a workspace that is not to be had, are counted
+against the address they came from.
 """
 
 from __future__ import annotations

@@ -47,12 +47,13 @@ class DescriptionFace:
 
     async def page(self, request: web.Request) -> web.Response:
         """The reading page."""
-        response = send_asset(request, self._pages["/docs/docs.html"], "no-cache")
-        response.headers["Content-Security-Policy"] = CSP
-        return response
+        return self._send(request, "/docs/docs.html")
 
     async def asset(self, request: web.Request) -> web.Response:
         """What the page needs."""
-        response = send_asset(request, self._pages[request.path], "no-cache")
+        return self._send(request, request.path)
+
+    def _send(self, request: web.Request, path: str) -> web.Response:
+        response = send_asset(request, self._pages[path], "no-cache")
         response.headers[hdrs.CONTENT_SECURITY_POLICY] = CSP
         return response

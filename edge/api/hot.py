@@ -76,7 +76,7 @@ class HotReads:
             return kept
         task = self._reading.get(prepared)
         if task is None:
-            task = self._reading[prepared] = asyncio.create_task(self._read(prepared, read))
+            task = self._reading[prepared] = asyncio.create_task(self._read(read))
             task.add_done_callback(lambda done: self._done(prepared, done))
         # Shielded: one who hangs up must not take the answer from the others.
         return await asyncio.shield(task)
@@ -103,7 +103,7 @@ class HotReads:
             block, raw = connection.block, request.raw_headers
             self.wholes.learn(request.raw_path, block, raw, response.headers, response.body, until_s)
 
-    async def _read(self, prepared: Prepared, read: Callable[[], Awaitable[Answer]]) -> Kept:
+    async def _read(self, read: Callable[[], Awaitable[Answer]]) -> Kept:
         read_s, epoch = self._clock(), self._epoch
         return Kept(await read(), read_s, epoch)
 

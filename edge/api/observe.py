@@ -14,9 +14,9 @@ log = structlog.get_logger("access")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 SEALED = web.RequestKey("sealed", bool)
+"""Set by a handler whose answer is complete: nothing may be added to it on the way out."""
 SENT_AWAY = web.RequestKey("sent_away", bool)
 """Refused for want of room: counted, and not logged one by one."""
-"""Set by a handler whose answer is complete: nothing may be added to it on the way out."""
 
 Answered = Callable[[int, float], None]
 ANSWERED: web.RequestKey[Answered] = web.RequestKey("answered", object)  # type: ignore[arg-type]  # a callable has no class
@@ -94,7 +94,8 @@ CMCD_BUFFER = Histogram(
 _AREA = re.compile(
     r"^/(hls|play|progress|me|rest|auth|storage|healthz|readyz|metrics|assets|docs|openapi\.json|config\.json)(?=/|$)"
 )
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""All that are served; any other is one label."""
 
 
 @lru_cache(2048)
@@ -113,7 +114,7 @@ def _series(area: str, method: str, status: int) -> tuple[Counter, Histogram]:
 def observe_request(request: web.Request, status: int, seconds: float) -> None:
     """Counts one answer; an unsuccessful one outside media is also logged."""
     area = area_of(request.path)
-    method = request.method if request.method in _METHODS else "other"
+    method = request.method if request.method in METHODS else "other"
     answers, took = _series(area, method, status)
     answers.inc()
     took.observe(seconds)
@@ -121,7 +122,7 @@ def observe_request(request: web.Request, status: int, seconds: float) -> None:
         answered(status, seconds)
     if status < 400 or SENT_AWAY in request:
         return
-    if status >= 500 or (status >= 400 and area in ("auth", "play", "storage")):
+    if status >= 500 or area in ("auth", "play", "storage"):
         log.info(
             "answered",
             request_id=request[REQUEST_ID],

@@ -13,11 +13,10 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import aiofiles
@@ -113,7 +112,7 @@ class Partials:
         return self._part(upload_id)
 
     @contextmanager
-    def locked(self, upload_id: UUID) -> Any:
+    def locked(self, upload_id: UUID) -> Iterator[None]:
         """Holds the upload. Raises Refusal 409 when another request does."""
         try:
             handle = os.open(self._part(upload_id), os.O_RDWR)
@@ -211,17 +210,9 @@ class Partials:
 def checksum_of(path: Path) -> str:
     """`sha256:<hex>` of a file; run it in a thread."""
     with path.open("rb") as source:
-        return f"sha256:{hashlib.file_digest(source, _sha256).hexdigest()}"
-
-
-_sha256: Callable[[], Any] = hashlib.sha256
+        return f"sha256:{hashlib.file_digest(source, 'sha256').hexdigest()}"
 
 
 def expires_at(now: float) -> float:
     """When an upload begun now is given up."""
     return now + LIFE_S
-
-
-def http_date(moment: float) -> str:
-    """A moment as HTTP writes it (RFC 9110 section 5.6.7)."""
-    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(moment))

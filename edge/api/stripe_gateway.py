@@ -30,7 +30,7 @@ _WITH_HUNDREDTHS = {"ISK", "UGX"}
 
 def stripe_amount(amount: Decimal, currency: str) -> int:
     """`amount` in the unit in which Stripe takes `currency`. Raises Refusal PAYMENT_PROVIDER_FAILED for what it cannot take."""
-    digits = 0 if currency in _WITHOUT_PARTS else 2 if currency in _WITH_HUNDREDTHS else digits_of(currency)
+    digits = _digits(currency)
     units = amount.scaleb(digits)
     if units != units.to_integral_value() or (digits == 3 and units % 10):
         raise Refusal(PAYMENT_PROVIDER_FAILED, f"Stripe does not take {amount} {currency}.")
@@ -39,8 +39,12 @@ def stripe_amount(amount: Decimal, currency: str) -> int:
 
 def amount_from(units: int, currency: str) -> Decimal:
     """What Stripe calls `units` of `currency`, as an amount."""
-    digits = 0 if currency in _WITHOUT_PARTS else 2 if currency in _WITH_HUNDREDTHS else digits_of(currency)
-    return Decimal(units).scaleb(-digits)
+    return Decimal(units).scaleb(-_digits(currency))
+
+
+def _digits(currency: str) -> int:
+    """How many decimals Stripe's unit of `currency` has."""
+    return 0 if currency in _WITHOUT_PARTS else 2 if currency in _WITH_HUNDREDTHS else digits_of(currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How often somebody may try a password: per e-mail address and per network address, counted in Redis.
 
 Decides when a try is one too many. Knows no accounts. While Redis is away it says nothing: the lock on the account
-itself (core/domain/identity.py, record_failure) still holds guessing down.
+itself (core/domain/identity/sessions.py, record_failure) still holds guessing down.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -36,7 +37,7 @@ from core.objects import ObjectStore
 from core.viewer import Viewer, service
 from edge.api import tus
 from edge.api.access import Gate
-from edge.api.partial import Note, Partials, checksum_of, expires_at, http_date
+from edge.api.partial import Note, Partials, checksum_of, expires_at
 from edge.api.target import parse_id
 
 BASE = "/storage/v1/upload/resumable"
@@ -89,7 +90,7 @@ class UploadFace:
             if note.text is not None:
                 await media_texts.check_place(tx, note.text.content_id)
         await asyncio.to_thread(self.partials.create, note)
-        return _answer(201, {"Location": f"{BASE}/{note.id}", "Upload-Expires": http_date(note.expires_at)})
+        return _answer(201, {"Location": f"{BASE}/{note.id}", "Upload-Expires": _expires(note)})
 
     async def head(self, request: web.Request) -> web.Response:
         """How far it has come."""
@@ -101,7 +102,7 @@ class UploadFace:
             {
                 "Upload-Offset": str(self.partials.offset(note)),
                 "Upload-Length": str(note.length),
-                "Upload-Expires": http_date(note.expires_at),
+                "Upload-Expires": _expires(note),
                 **told,
             },
         )
@@ -117,12 +118,12 @@ class UploadFace:
         if self.partials.is_done(note.id):
             if offset != note.length:
                 raise Refusal(UPLOAD_CONFLICT, f"The upload is at {note.length}.", data={"offset": note.length})
-            return _answer(204, {"Upload-Offset": str(note.length), "Upload-Expires": http_date(note.expires_at)})
+            return _answer(204, {"Upload-Offset": str(note.length), "Upload-Expires": _expires(note)})
         with self.partials.locked(note.id):
             here = await self.partials.append(note, offset, _chunks(request), wanted)
             if here == note.length:
                 await self._finish(note)
-        return _answer(204, {"Upload-Offset": str(here), "Upload-Expires": http_date(note.expires_at)})
+        return _answer(204, {"Upload-Offset": str(here), "Upload-Expires": _expires(note)})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Gives the upload up."""
@@ -144,9 +145,8 @@ class UploadFace:
     async def _finish(self, note: Note) -> None:
         """Object first, then the rows that name it: a failure in between leaves an object nobody names, not a broken title."""
         async with self.database.transaction(service(note.tenant_id)) as tx:
-            await media.check_quota(
-                tx, note.length
-            )  # before the bytes are copied; what came in since its creation counts too
+            # Before the bytes are copied; what came in since its creation counts too.
+            await media.check_quota(tx, note.length)
         path = self.partials.path(note.id)
         if note.text is not None and (refusal := await asyncio.to_thread(_check_text, path)):
             self.partials.remove(note.id)
@@ -271,6 +271,11 @@ async def sign_tus(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault("Tus-Resumable", tus.VERSION)
         if response.status == PRECONDITION_FAILED.status:
             response.headers["Tus-Version"] = tus.VERSION
+
+
+def _expires(note: Note) -> str:
+    """As HTTP writes moments (RFC 9110 section 5.6.7)."""
+    return formatdate(note.expires_at, usegmt=True)
 
 
 def _answer(status: int, headers: dict[str, str]) -> web.Response:

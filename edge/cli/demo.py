@@ -90,19 +90,23 @@ async def _demo(settings: Settings, files: Sequence[Path], people: int, lines: i
             await installation.start()
             supervisor.start(edges=settings.edge_processes, workers=1)
             await supervisor.wait_ready()
-        stopping = asyncio.create_task(supervisor.watch(stop))
+        watching = asyncio.create_task(supervisor.watch(stop))
         filling = asyncio.create_task(_fill(installation.settings, files, people, lines, console))
-        await asyncio.wait({stopping, filling}, return_when=asyncio.FIRST_COMPLETED)
-        if not filling.done():
+        try:
+            await asyncio.wait({watching, filling}, return_when=asyncio.FIRST_COMPLETED)
+            if filling.done():
+                contents = filling.result()
+                if as_json:
+                    sys.stdout.write(_ready_line(supervisor.url, installation.settings, contents))
+                    sys.stdout.flush()
+                else:
+                    _greet(console, supervisor.url, contents)
+                await watching
+        finally:
+            # Else what is about to be ended is taken for fallen, and started again.
+            stop.set()
             filling.cancel()
-        else:
-            contents = filling.result()
-            if as_json:
-                sys.stdout.write(_ready_line(supervisor.url, installation.settings, contents))
-                sys.stdout.flush()
-            else:
-                _greet(console, supervisor.url, contents)
-        await stopping
+            await watching
     finally:
         await asyncio.to_thread(supervisor.stop)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from core.process import run_tool
 from edge.local.fault import ServiceFault
 
 INSTALL_TIMEOUT_S = 900
+LAST_LINES = 12
 
 
 def make(venv: Path, lock: Path) -> None:
@@ -29,7 +31,11 @@ def make(venv: Path, lock: Path) -> None:
     for step in steps:
         done = run_tool(step, timeout_s=INSTALL_TIMEOUT_S, env=dict(os.environ))
         if done.returncode != 0:
-            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
             raise ServiceFault(
-                f"The environment {venv.name}", f"was not made:\n{last}", "It needs the PyPI registry once."
+                f"The environment {venv.name}", f"was not made:\n{last_words(done)}", "It needs the PyPI registry once."
             )
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """The last lines of what a program said, for whoever is told that it failed."""
+    return "\n".join((done.stdout + done.stderr).strip().splitlines()[-LAST_LINES:])

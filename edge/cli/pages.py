@@ -11,7 +11,7 @@ from rich.console import Console
 
 from core.process import run_tool
 from core.settings import ROOT
-from edge.cli.environments import make
+from edge.cli.environments import last_words, make
 from edge.local.fault import ServiceFault
 
 WEB = ROOT / "web"
@@ -71,9 +71,8 @@ def _run(argv: list[str], environment: dict[str, str]) -> None:
     program = shutil.which(argv[0], path=environment.get("PATH")) or argv[0]
     done = run_tool([program, *argv[1:]], timeout_s=BUILD_TIMEOUT_S, env=environment, cwd=WEB)
     if done.returncode != 0:
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-12:])
         raise ServiceFault(
             "The page build",
-            f"stopped at `{' '.join(argv[:3])}`:\n{last}",
+            f"stopped at `{' '.join(argv[:3])}`:\n{last_words(done)}",
             "It needs the npm and PyPI registries once.",
         )

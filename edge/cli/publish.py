@@ -61,10 +61,12 @@ async def _publish(settings: Settings, file: Path, title: media.NewTitle, subtit
             await installation.start()
             supervisor.start(edges=0, workers=1)
         watching = asyncio.create_task(supervisor.watch(stop := asyncio.Event()))
-        code = await publish_into(installation.settings, file, title, console, subtitles)
-        stop.set()
-        await watching
-        return code
+        try:
+            return await publish_into(installation.settings, file, title, console, subtitles)
+        finally:
+            # Else what is about to be ended is taken for fallen, and started again.
+            stop.set()
+            await watching
     finally:
         await asyncio.to_thread(supervisor.stop)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -18,11 +17,10 @@ from secrets import token_hex
 
 import structlog
 
+from edge.hls.delivery import ReadObject
 from edge.hls.stored import GROWING
 
 log = structlog.get_logger(__name__)
-
-ReadObject = Callable[[str], Awaitable[bytes]]
 
 MAGIC = b"PSDC1\n"
 DIGEST_BYTES = 32

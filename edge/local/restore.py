@@ -90,12 +90,9 @@ async def _found(base: Base, connection: Connection[Row]) -> Found:
     tables = await connection.fetchval(
         "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
     )
-    return Found(
-        base,
-        tables,
-        await connection.fetchval("SELECT count(*) FROM users"),
-        await connection.fetchval("SELECT pg_last_xact_replay_timestamp()"),
-    )  # fmt: skip
+    people = await connection.fetchval("SELECT count(*) FROM users")
+    until = await connection.fetchval("SELECT pg_last_xact_replay_timestamp()")
+    return Found(base, tables, people, until)
 
 
 async def restore(data: Path, backups: Path, sockets: Path, secret: SecretFile, *, at: datetime | None) -> Found:

@@ -47,8 +47,10 @@ class Intake:
                 return
             except (RedisDown, RedisError) as error:
                 log.warning("beats_go_to_database", error=f"{type(error).__name__}: {error}")
-                # Not the next batch finds out whether Redis is back: its senders would wait for the answer.
-                self._probing = asyncio.create_task(self._probe())
+                # Not the next batch finds out whether Redis is back: its senders would wait for the answer. Of several batches
+                # that fail together, one begins it.
+                if self._probing is None:
+                    self._probing = asyncio.create_task(self._probe())
         await self._write(beats)
         self.direct += len(beats)
 

@@ -1,7 +1,7 @@
 """Redis or Valkey: the only package that talks to redis-py. How it is opened, when it counts as away, and what is sent together."""
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from edge.redis_client.breaker import Breaker, RedisDown
 from edge.redis_client.opening import connect
@@ -9,7 +9,6 @@ from edge.redis_client.pipelined import Part, Pipelined, Script
 
 __all__ = [
     "Breaker",
-    "NoScriptError",
     "Part",
     "Pipelined",
     "Redis",

@@ -82,10 +82,14 @@ class Breaker:
         except RedisError as error:
             if means_away(error):
                 raise RedisDown(str(error)) from error
+            self._note_answer()  # that something is wrong with what was asked is an answer, too
             raise
+        self._note_answer()
+        return answer
+
+    def _note_answer(self) -> None:
         self._open_until = 0.0
         self._answered_at = self._clock()
-        return answer
 
 
 async def _in_time(function: Callable[[], Awaitable[T]]) -> T:

@@ -169,5 +169,5 @@ GOING = [
 
 
 @pytest.mark.parametrize("what", [*BEGINNINGS, *PATHS, *GOING])
-async def test_kept(rows: Rows, what: Promise) -> None:
+async def test_the_schema_keeps_its_promise(rows: Rows, what: Promise) -> None:
     await what.keep(rows)

@@ -216,3 +216,14 @@ async def _gone(admin_url: str, pid: int, *, ends: bool) -> None:
         await until(lambda: admin.fetchval(gone, pid), 60, "the end of a backend")
     finally:
         await admin.close()
+
+
+async def test_whoever_stops_listening_leaves_nothing_that_waits(database: Database) -> None:
+    """Each time that a line was lost, what had waited on it stayed behind."""
+    connected = asyncio.Event()
+    before = asyncio.all_tasks()
+    listening = asyncio.create_task(database.listen("told", lambda _: None, connected.set, asyncio.Event()))
+    async with asyncio.timeout(60):
+        await connected.wait()
+    listening.cancel()
+    await until(lambda: asyncio.all_tasks() <= before, 60, "an end of all that it began")

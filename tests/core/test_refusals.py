@@ -145,5 +145,5 @@ COMMERCE = [
 
 
 @pytest.mark.parametrize("what", [*IDENTITY, *TENANCY, *CATALOG, *COMMERCE])
-async def test_refused(rows: Rows, what: Promise) -> None:
+async def test_the_schema_refuses_what_breaks_a_rule(rows: Rows, what: Promise) -> None:
     await what.keep(rows)

@@ -216,5 +216,5 @@ BUSINESS = [
 
 
 @pytest.mark.parametrize("what", [*LEARNING, *COMMUNITY, *BUSINESS])
-async def test_refused(rows: Rows, what: Promise) -> None:
+async def test_the_schema_refuses_what_breaks_a_rule(rows: Rows, what: Promise) -> None:
     await what.keep(rows)

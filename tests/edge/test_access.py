@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
@@ -262,6 +263,10 @@ async def test_a_bad_credential_never_makes_a_guest() -> None:
         await scene.gate.viewer(in_address)
 
 
+def _bearing(token: str) -> web.Request:
+    return make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {token}"})
+
+
 async def test_only_a_person_passes_where_a_person_is_needed() -> None:
     scene = _Scene()
     for key in (None, scene.keys.anon_key(), scene.keys.service_key()):
@@ -269,7 +274,7 @@ async def test_only_a_person_passes_where_a_person_is_needed() -> None:
         with pytest.raises(Refusal) as refused:
             await scene.gate.require_user(make_mocked_request("GET", "/", headers=headers))
         assert refused.value.code is errors.SIGN_IN_NEEDED
-    signed_in = await scene.gate.admit_token(_mint(scene.keys))
+    signed_in = await scene.gate.require_user(_bearing(_mint(scene.keys)))
     assert (signed_in.user_id, signed_in.session_id) == (USER, SESSION)
 
 
@@ -451,16 +456,16 @@ async def test_the_database_announces_what_the_gate_must_know(database: Database
 
     async def refusal(token: str) -> Code:
         with pytest.raises(Refusal) as refused:
-            await gate.admit_token(token)
+            await gate.require_user(_bearing(token))
         return refused.value.code
 
     first, second = tokens
-    await gate.admit_token(first)
-    await gate.admit_token(second)
+    await gate.require_user(_bearing(first))
+    await gate.require_user(_bearing(second))
     assert await change("UPDATE users SET banned = true WHERE id = $1", user_id) == {"t": "users", "u": str(user_id)}
     assert await refusal(first) is await refusal(second) is errors.BANNED
     await change("UPDATE users SET banned = false, role = 'admin' WHERE id = $1", user_id)
-    assert (await gate.admit_token(first)).viewer.role == "staff"
+    assert (await gate.require_user(_bearing(first))).viewer.role == "staff"
     ended = {"t": "sessions", "s": str(opened[0].session_id), "u": str(user_id)}
     assert await change("UPDATE sessions SET revoked_at = now() WHERE id = $1", opened[0].session_id) == ended
     assert await refusal(first) is errors.BAD_ACCESS_TOKEN

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from joserfc.jwk import OctKey, RSAKey
 from yarl import URL
 
-from core.database import Database
+from core.database import Database, DatabaseDown
 from core.variables import SettingsError, Variables
 from edge.api.auth import routes
 from edge.api.oidc import Providers
@@ -216,8 +216,21 @@ async def test_a_provider_that_changes_its_key_is_believed_again(
 async def test_a_provider_that_fails_is_said_to_have(door: Door, provider: LocalProvider, status: int) -> None:
     provider.token_status = status
     said = await sign_in(door)
-    assert said["error_code"] == ("bad_oauth_callback" if status == 400 else "unexpected_failure")
+    wanted = ("access_denied", "bad_oauth_callback") if status == 400 else ("server_error", "unexpected_failure")
+    assert (said["error"], said["error_code"]) == wanted
     assert await people(door) == []
+
+
+async def test_who_comes_back_while_the_database_is_away_is_told_so_in_the_site(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseDown("away")
+
+    monkeypatch.setattr("edge.api.auth_provider.identity.find_or_make_person", away)
+    path, said = await come_back(door, await begin(door))
+    assert (path, said["error"]) == ("/welcome", "server_error")
+    assert said["error_description"] == "The service cannot do this right now."
 
 
 async def test_a_sign_in_that_was_begun_in_another_browser_ends_nowhere(door: Door) -> None:

@@ -145,3 +145,20 @@ async def test_the_breaker_keeps_pipelines_back_and_lets_them_through_again(redi
         await pipelined.send("PING")
     now = 2.0
     assert await until(lambda: pipelined.send("PING"), 60, "an answer")
+
+
+async def test_an_error_that_the_server_answers_ends_its_absence(redis: Redis) -> None:
+    now = 0.0
+    breaker = Breaker(clock=lambda: now)
+
+    async def fail() -> None:
+        raise ConnectionError("away")
+
+    with pytest.raises(RedisDown):
+        await breaker.call(fail)
+    now = 2.0
+    await redis.set("text", "a")
+    with pytest.raises(ResponseError):
+        await breaker.call(lambda: redis.lpush("text", "b"))
+    assert not breaker.is_open
+    assert await breaker.call(lambda: redis.get("text")) == b"a"

@@ -74,7 +74,7 @@ async def test_a_read_is_answered_with_status_headers_and_body(shop: Shop) -> No
         ("title,genres()", {"title": "Anna"}),
     ],
 )
-async def test_select(shop: Shop, select: str, row: dict[str, Any]) -> None:
+async def test_a_select_shapes_the_row(shop: Shop, select: str, row: dict[str, Any]) -> None:
     shop.viewer = service()
     assert await shop.rows(f"/contents?id=eq.{ANNA}&select={quote(select)}") == [row]
 
@@ -182,7 +182,7 @@ async def test_a_table_that_points_at_itself_gives_children_by_its_name_and_the_
         ("columns=x&on_conflict=y&apikey=z", "ABC"),
     ],
 )
-async def test_filters(shop: Shop, query: str, found: str) -> None:
+async def test_filters_choose_the_rows(shop: Shop, query: str, found: str) -> None:
     assert "".join(await titles(shop, query.replace(" ", "%20").replace('"', "%22"))) == found
 
 
@@ -255,7 +255,9 @@ async def test_filters_on_arrays_json_and_ranges(shop: Shop, query: str, found: 
         ),
     ],
 )
-async def test_embeds(shop: Shop, query: str, expected: dict[str, list[str]]) -> None:
+async def test_embeds_are_filtered_ordered_and_cut_by_themselves(
+    shop: Shop, query: str, expected: dict[str, list[str]]
+) -> None:
     rows = await shop.rows(f"/contents?{query}")
     assert {row["title"][0]: [genre["title"] for genre in row["genres"]] for row in rows} == expected
 

@@ -1,22 +1,17 @@
-"""Who a command of this context acts for, and how it writes what they may not write by themselves.
+"""Who may ask for a command of this context, and whether what it is about may become what was asked.
 
 A command decides under the policies of whoever asks. What it then writes (an enrolment, a score, a certificate) belongs to
-the product: it takes the service's part for those statements. The person stays named, so the audit log is true.
+the product: `acting_as_service` (core/domain/commands.py) is around those statements. The person stays named, so the audit log is true.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from uuid import UUID
 
-from core.database import Tx
 from core.domain.context import STAFF
 from core.errors import ILLEGAL_MOVE, SIGN_IN_NEEDED, Refusal
-from core.queries import load
 from core.viewer import Role, Viewer
-
-SQL = load("core.domain.learning", "acting.sql")
 
 SIGNED_IN: frozenset[Role] = STAFF | {"authenticated"}
 """Students and teachers are the same role: which they are to a course, its rows say."""
@@ -27,14 +22,6 @@ def person_of(viewer: Viewer) -> UUID:
     if viewer.user_id is None:
         raise Refusal(SIGN_IN_NEEDED)
     return viewer.user_id
-
-
-@asynccontextmanager
-async def as_service(tx: Tx) -> AsyncIterator[None]:
-    """Past the policies until it ends; what raises inside takes the transaction with it, and the part that was taken."""
-    was = await tx.value(SQL["service_part_take"])
-    yield
-    await tx.run(SQL["part_give_back"], was)
 
 
 def check_move(states: Mapping[str, frozenset[str]], was: str, becomes: str) -> Refusal | None:

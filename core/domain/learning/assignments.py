@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
+from core.domain.learning.acting import SIGNED_IN, check_move, person_of
 from core.domain.learning.attempts import may_take_part
 from core.domain.learning.parts import check_address
 from core.domain.learning.states import STATES
@@ -125,7 +125,7 @@ async def do_submit_assignment(tx: Tx, viewer: Viewer, asked: SubmitAssignment, 
     person = person_of(viewer)
     if refusal := check_work(asked):
         raise refusal
-    async with as_service(tx):
+    async with acting_as_service(tx):
         assignment = await tx.one(SQL["assignment_get"], asked.assessment_id)
         if refusal := check_due(assignment, now):
             raise refusal
@@ -151,7 +151,7 @@ async def do_grade_submission(tx: Tx, viewer: Viewer, asked: GradeSubmission, _n
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE or about a field."""
     if not await tx.value(SQL["submission_is_taught"], asked.submission_id):
         raise Refusal(NOT_FOUND)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         submission = await tx.one(SQL["submission_lock"], asked.submission_id)
         if refusal := check_grade(submission, asked.grade):
             raise refusal
@@ -165,7 +165,7 @@ async def do_grade_submission(tx: Tx, viewer: Viewer, asked: GradeSubmission, _n
 async def do_read_feedback(tx: Tx, viewer: Viewer, asked: ReadFeedback, _now: datetime) -> Submission:
     """Raises Refusal NOT_FOUND."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         submission = await tx.one(SQL["submission_lock"], asked.submission_id)
         if submission is None or submission["user_id"] != person:
             raise Refusal(NOT_FOUND)

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, person_of
+from core.domain.learning.acting import SIGNED_IN, person_of
 from core.domain.learning.lessons import opened
 from core.domain.learning.questions import read_question
 from core.domain.learning.scoring import (
@@ -159,7 +159,7 @@ async def may_take_part(tx: Tx, viewer: Viewer, person: UUID, assessment: Row, n
 async def do_start_attempt(tx: Tx, viewer: Viewer, asked: StartAttempt, now: datetime) -> AttemptBegun:
     """Raises Refusal NOT_FOUND, ENROLLMENT_NEEDED, NOT_RELEASED, DUE_DATE_PASSED, NO_ATTEMPTS_LEFT."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         assessment = await tx.one(SQL["assessment_get"], asked.assessment_id)
         if assessment is None:
             raise Refusal(NOT_FOUND)
@@ -199,7 +199,7 @@ async def do_submit_attempt(tx: Tx, viewer: Viewer, asked: SubmitAttempt, now: d
     person = person_of(viewer)
     if len(asked.answers) > MOST_ANSWERS:
         raise bad_field("answers", f"must be at most {MOST_ANSWERS}")
-    async with as_service(tx):
+    async with acting_as_service(tx):
         attempt = await tx.one(SQL["attempt_lock"], asked.attempt_id)
         if attempt is not None and attempt["user_id"] != person:
             attempt = None
@@ -219,7 +219,7 @@ async def do_grade_attempt(tx: Tx, _: Viewer, asked: GradeAttempt, now: datetime
     """Raises Refusal NOT_FOUND, ALL_GRADED or about a mark."""
     if not await tx.value(SQL["attempt_is_taught"], asked.attempt_id):
         raise Refusal(NOT_FOUND)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         attempt = await tx.one(SQL["attempt_lock"], asked.attempt_id)
         if attempt is None or attempt["status"] != "submitted":
             raise Refusal(ALL_GRADED)

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import ANYONE, Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service
+from core.domain.learning.acting import SIGNED_IN
 from core.errors import NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -83,7 +83,7 @@ def _held(row: Row | None) -> CertificateHeld:
 
 async def do_verify_certificate(tx: Tx, _: Viewer, asked: VerifyCertificate, _now: datetime) -> CertificateSays:
     """Raises Refusal NOT_FOUND."""
-    async with as_service(tx):
+    async with acting_as_service(tx):
         row = await tx.one(SQL["certificate_say"], asked.code.strip().upper())
     if row is None:
         raise Refusal(NOT_FOUND)
@@ -94,7 +94,7 @@ async def do_issue_certificate(tx: Tx, _: Viewer, asked: IssueCertificate, now: 
     """Raises Refusal NOT_FOUND, COURSE_UNFINISHED, CONFLICT."""
     if not await tx.value(SQL["enrollment_is_of_taught"], asked.enrollment_id):
         raise Refusal(NOT_FOUND)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         held = _held(await tx.one(SQL["certificate_issue"], asked.enrollment_id, now))
         told = {"certificate_id": held.certificate_id, "enrollment_id": asked.enrollment_id}
         await emit(tx, "certificate.issued", f"enrollment:{asked.enrollment_id}", told)
@@ -105,7 +105,7 @@ async def do_revoke_certificate(tx: Tx, _: Viewer, asked: RevokeCertificate, now
     """Raises Refusal NOT_FOUND. What was revoked stays revoked as it was."""
     if not await tx.value(SQL["certificate_is_taught"], asked.certificate_id):
         raise Refusal(NOT_FOUND)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         if await tx.run(SQL["certificate_revoke"], asked.certificate_id, now, asked.reason):
             told = {"certificate_id": asked.certificate_id, "reason": asked.reason}
             await emit(tx, "certificate.revoked", f"certificate:{asked.certificate_id}", told)

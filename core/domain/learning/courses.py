@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import STAFF, Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move
+from core.domain.learning.acting import SIGNED_IN, check_move
 from core.domain.learning.states import STATES
 from core.errors import COURSE_NOT_FOUND, COURSE_SET_ASIDE, UNDER_REVIEW, Refusal
 from core.queries import load
@@ -143,7 +143,7 @@ async def do_publish_course(tx: Tx, viewer: Viewer, asked: PublishCourse, now: d
     """Raises Refusal COURSE_NOT_FOUND, UNDER_REVIEW, COURSE_SET_ASIDE, ILLEGAL_MOVE, NOTHING_TO_PUBLISH."""
     course = await _locked(tx, asked.course_id)
     if course["status"] != "published":
-        async with as_service(tx):
+        async with acting_as_service(tx):
             is_reviewed = bool(await tx.value(SQL["review_wanted"]))
         is_deleted = course["deleted_at"] is not None
         if refusal := check_publishing(

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler, Moment
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
+from core.domain.learning.acting import SIGNED_IN, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import COURSE_BAN, COURSE_NOT_FOUND, NOT_FOUND, SUBSCRIPTION_NEEDED, Refusal, bad_field
 from core.queries import load
@@ -125,7 +125,7 @@ async def do_enroll_in_course(tx: Tx, viewer: Viewer, asked: EnrollInCourse, now
     """Raises Refusal COURSE_NOT_FOUND, COURSE_BAN, SUBSCRIPTION_NEEDED, PAYMENT_NEEDED, COURSE_FULL."""
     person = person_of(viewer)
     course = await tx.one(SQL["course_entry"], asked.course_id, person, now)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         is_subscribed = bool(await tx.value(SQL["is_subscribed"], person, now))
         if refusal := check_entry(course, is_subscribed=is_subscribed):
             raise refusal
@@ -136,7 +136,7 @@ async def do_enroll_in_course(tx: Tx, viewer: Viewer, asked: EnrollInCourse, now
 async def do_drop_course(tx: Tx, viewer: Viewer, asked: DropCourse, _now: datetime) -> Enrolled:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         row = await tx.one(SQL["enrollment_lock"], person, asked.course_id)
         if row is None:
             raise Refusal(NOT_FOUND)
@@ -160,7 +160,7 @@ async def do_ban_student(tx: Tx, _: Viewer, asked: BanStudent, now: datetime) ->
     if asked.until is not None and asked.until <= now:
         raise bad_field("until", "must lie ahead")
     await _taught(tx, asked.enrollment_id)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         await tx.run(SQL["enrollment_ban"], asked.enrollment_id, asked.reason, asked.until)
         row = enrolled(await tx.one(SQL["enrollment_get"], asked.enrollment_id))
         told = {
@@ -176,7 +176,7 @@ async def do_ban_student(tx: Tx, _: Viewer, asked: BanStudent, now: datetime) ->
 async def do_unban_student(tx: Tx, _: Viewer, asked: UnbanStudent, _now: datetime) -> Enrolled:
     """Raises Refusal NOT_FOUND."""
     await _taught(tx, asked.enrollment_id)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         await tx.run(SQL["enrollment_unban"], asked.enrollment_id)
         return enrolled(await tx.one(SQL["enrollment_get"], asked.enrollment_id))
 
@@ -184,7 +184,7 @@ async def do_unban_student(tx: Tx, _: Viewer, asked: UnbanStudent, _now: datetim
 async def do_tag_student(tx: Tx, _: Viewer, asked: TagStudent, _now: datetime) -> Enrolled:
     """Raises Refusal NOT_FOUND."""
     await _taught(tx, asked.enrollment_id)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         await tx.run(SQL["enrollment_tag"], asked.enrollment_id, sorted(set(asked.tags)))
         return enrolled(await tx.one(SQL["enrollment_get"], asked.enrollment_id))
 

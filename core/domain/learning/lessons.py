@@ -13,8 +13,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
+from core.domain.commands import acting_as_service
 from core.domain.context import ANYONE, Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, person_of
+from core.domain.learning.acting import SIGNED_IN, person_of
 from core.errors import (
     ALREADY_OPEN,
     ASSESSMENT_NEEDED,
@@ -177,7 +178,7 @@ async def opened(tx: Tx, viewer: Viewer, lesson_id: UUID, now: datetime) -> Row:
 
 async def do_view_lesson(tx: Tx, viewer: Viewer, asked: ViewLesson, now: datetime) -> LessonOpened:
     """Raises Refusal LESSON_NOT_FOUND, SIGN_IN_NEEDED, ENROLLMENT_NEEDED, NOT_RELEASED."""
-    async with as_service(tx):
+    async with acting_as_service(tx):
         lesson = await opened(tx, viewer, asked.lesson_id, now)
         if lesson["takes"] and viewer.user_id is not None:
             await tx.run(SQL["lesson_progress_begin"], viewer.user_id, asked.lesson_id)
@@ -200,7 +201,7 @@ async def do_view_lesson(tx: Tx, viewer: Viewer, asked: ViewLesson, now: datetim
 async def do_complete_lesson(tx: Tx, viewer: Viewer, asked: CompleteLesson, now: datetime) -> LessonDone:
     """Raises Refusal LESSON_NOT_FOUND, ENROLLMENT_NEEDED, NOT_RELEASED, ASSESSMENT_NEEDED."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         lesson = await opened(tx, viewer, asked.lesson_id, now)
         if not lesson["takes"]:
             raise Refusal(ENROLLMENT_NEEDED)
@@ -222,7 +223,7 @@ async def do_complete_lesson(tx: Tx, viewer: Viewer, asked: CompleteLesson, now:
 async def do_download_lesson(tx: Tx, viewer: Viewer, asked: DownloadLesson, now: datetime) -> LessonTaken:
     """Raises Refusal LESSON_NOT_FOUND, ENROLLMENT_NEEDED, NOT_RELEASED, NOT_DOWNLOADABLE."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         lesson = await opened(tx, viewer, asked.lesson_id, now)
         if not lesson["is_downloadable"]:
             raise Refusal(NOT_DOWNLOADABLE)
@@ -242,7 +243,7 @@ async def do_unlock_early(tx: Tx, viewer: Viewer, asked: UnlockEarly, now: datet
     if (asked.chapter_id is None) == (asked.lesson_id is None):
         raise bad_field("chapter_id", "give either chapter_id or lesson_id")
     name = "chapter_to_unlock" if asked.lesson_id is None else "lesson_to_unlock"
-    async with as_service(tx):
+    async with acting_as_service(tx):
         part = await tx.one(SQL[name], asked.lesson_id or asked.chapter_id, person, now)
         if refusal := check_unlocking(part):
             raise refusal

@@ -10,9 +10,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
+from core.domain.learning.acting import SIGNED_IN, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import ENROLLMENT_NEEDED, NOT_FOUND, SESSION_NOT_LIVE, Refusal
 from core.queries import load
@@ -117,7 +117,7 @@ async def do_start_live_session(tx: Tx, _: Viewer, asked: StartLiveSession, now:
 async def do_end_live_session(tx: Tx, _: Viewer, asked: EndLiveSession, now: datetime) -> SessionStands:
     """Raises Refusal NOT_FOUND, ILLEGAL_MOVE."""
     ended = await _move(tx, asked.session_id, "ended", now)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         await tx.run(SQL["live_empty"], asked.session_id, now)
     return ended
 
@@ -130,7 +130,7 @@ async def do_cancel_live_session(tx: Tx, _: Viewer, asked: CancelLiveSession, no
 async def do_join_live_session(tx: Tx, viewer: Viewer, asked: JoinLiveSession, now: datetime) -> Presence:
     """Raises Refusal NOT_FOUND, ENROLLMENT_NEEDED, SESSION_NOT_LIVE."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         session = await tx.one(SQL["live_door"], asked.session_id, person, now)
         if refusal := check_joining(session, is_staff=viewer.is_staff):
             raise refusal
@@ -143,7 +143,7 @@ async def do_join_live_session(tx: Tx, viewer: Viewer, asked: JoinLiveSession, n
 async def do_leave_live_session(tx: Tx, viewer: Viewer, asked: LeaveLiveSession, now: datetime) -> Presence:
     """Raises Refusal NOT_FOUND for who was never there. Leaving twice, the first moment stays."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         await tx.run(SQL["live_leave"], asked.session_id, person, now)
         return _presence(await tx.one(SQL["live_presence"], asked.session_id, person))
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
+from core.domain.commands import acting_as_service
 from core.domain.context import ANYONE, Asked, Command, Handler
-from core.domain.learning.acting import as_service
 from core.errors import COURSE_NOT_FOUND, Refusal
 from core.queries import load
 from core.viewer import Viewer
@@ -97,7 +97,7 @@ def _lesson(row: Row, *, sees_all: bool) -> LessonEntry:
 
 async def do_course_outline(tx: Tx, viewer: Viewer, asked: CourseOutline, now: datetime) -> Outline:
     """Raises Refusal COURSE_NOT_FOUND."""
-    async with as_service(tx):
+    async with acting_as_service(tx):
         course = await tx.one(SQL["course_get"], asked.course_id, viewer.user_id)
         if course is None:
             raise Refusal(COURSE_NOT_FOUND)

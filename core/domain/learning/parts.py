@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler, Moment
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move
+from core.domain.learning.acting import SIGNED_IN, check_move
 from core.domain.learning.states import STATES
 from core.errors import CONTENT_NOT_FOUND, LESSON_NOT_FOUND, NOT_FOUND, Refusal, bad_field
 from core.queries import load
@@ -175,7 +175,7 @@ async def do_set_lesson_content(tx: Tx, viewer: Viewer, asked: SetLessonContent,
     if await tx.one(SQL["lesson_lock"], asked.lesson_id) is None:
         raise Refusal(LESSON_NOT_FOUND)
     if asked.content_id is not None:
-        async with as_service(tx):
+        async with acting_as_service(tx):
             content = await tx.one(SQL["lesson_content_get"], asked.content_id, viewer.user_id)
         if refusal := check_lesson_content(content, is_staff=viewer.is_staff):
             raise refusal

@@ -11,8 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
+from core.domain.commands import acting_as_service
 from core.domain.context import Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, person_of
+from core.domain.learning.acting import SIGNED_IN, person_of
 from core.errors import ATTEMPT_CLOSED, NOT_FOUND, TOO_MANY_TRIES, Refusal, bad_field
 from core.queries import load
 from core.viewer import Viewer
@@ -96,7 +97,7 @@ def _stands(row: Row | None) -> ProctoringStands:
 async def do_start_proctoring(tx: Tx, viewer: Viewer, asked: StartProctoring, now: datetime) -> ProctoringStands:
     """Raises Refusal NOT_FOUND, ATTEMPT_CLOSED."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         attempt = await tx.one(SQL["attempt_watched_lock"], asked.attempt_id)
         if attempt is None or attempt["user_id"] != person:
             raise Refusal(NOT_FOUND)
@@ -113,7 +114,7 @@ async def do_report_violation(tx: Tx, viewer: Viewer, asked: ReportViolation, no
     details = None if asked.details is None else msgspec.json.encode(asked.details)
     if details is not None and len(details) > LARGEST_DETAILS_BYTES:
         raise bad_field("details", f"must be at most {LARGEST_DETAILS_BYTES} bytes")
-    async with as_service(tx):
+    async with acting_as_service(tx):
         session = await tx.one(SQL["proctoring_lock"], asked.session_id)
         if refusal := check_watching(session, person):
             raise refusal
@@ -128,7 +129,7 @@ async def do_report_violation(tx: Tx, viewer: Viewer, asked: ReportViolation, no
 async def do_end_proctoring(tx: Tx, viewer: Viewer, asked: EndProctoring, now: datetime) -> ProctoringStands:
     """Raises Refusal NOT_FOUND."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         session = await tx.one(SQL["proctoring_lock"], asked.session_id)
         if session is None or session["user_id"] != person:
             raise Refusal(NOT_FOUND)

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Row, Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import Asked, Command, Handler
-from core.domain.learning.acting import SIGNED_IN, as_service, check_move, person_of
+from core.domain.learning.acting import SIGNED_IN, check_move, person_of
 from core.domain.learning.states import STATES
 from core.errors import CALL_OVER, ENROLLMENT_NEEDED, NOT_ADMITTED, NOT_FOUND, Refusal
 from core.queries import load
@@ -117,7 +117,7 @@ def _stands(row: Row | None) -> RequestStands:
 async def do_request_support(tx: Tx, viewer: Viewer, asked: RequestSupport, now: datetime) -> RequestStands:
     """Raises Refusal NOT_FOUND, ENROLLMENT_NEEDED, CALL_OVER, CONFLICT."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         takes = await tx.value(SQL["call_door"], asked.support_call_id, person, now)
         if not takes:
             raise Refusal(NOT_FOUND if takes is None else ENROLLMENT_NEEDED)
@@ -130,7 +130,7 @@ async def do_request_support(tx: Tx, viewer: Viewer, asked: RequestSupport, now:
 async def _decide(tx: Tx, request_id: UUID, status: str) -> RequestStands:
     if not await tx.value(SQL["support_request_is_held"], request_id):
         raise Refusal(NOT_FOUND)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         request = await tx.one(SQL["support_request_lock"], request_id)
         if request is not None and request["status"] != status:
             if refusal := check_move(STATES["support_call_requests"], request["status"], status):
@@ -156,7 +156,7 @@ async def do_complete_support_request(
 async def do_join_support_call(tx: Tx, viewer: Viewer, asked: JoinSupportCall, now: datetime) -> RequestStands:
     """Raises Refusal NOT_FOUND, NOT_ADMITTED, CALL_OVER. Joining again, the first moment stays."""
     person = person_of(viewer)
-    async with as_service(tx):
+    async with acting_as_service(tx):
         if refusal := check_call_joining(await tx.one(SQL["support_request_lock"], asked.request_id), person):
             raise refusal
         await tx.run(SQL["support_request_join"], asked.request_id, now)
@@ -174,7 +174,7 @@ async def do_end_support_call(tx: Tx, _: Viewer, asked: EndSupportCall, now: dat
             raise refusal
         row = await tx.one(SQL["call_end"], asked.support_call_id, status, now)
         assert row is not None
-        async with as_service(tx):
+        async with acting_as_service(tx):
             await tx.run(SQL["call_empty"], asked.support_call_id)
         await emit(tx, "support.ended", f"support_call:{asked.support_call_id}", {"status": status})
     return CallStands(asked.support_call_id, row["status"], row["ended_at"])

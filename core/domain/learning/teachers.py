@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from core.database import Tx
-from core.domain.commands import emit
+from core.domain.commands import acting_as_service, emit
 from core.domain.context import STAFF, Asked, Command, Handler
-from core.domain.learning.acting import as_service, check_move
+from core.domain.learning.acting import check_move
 from core.domain.learning.states import STATES
 from core.errors import NOT_FOUND, Refusal
 from core.queries import load
@@ -82,7 +82,7 @@ async def do_review_teacher_application(
         row = await tx.one(SQL["application_review"], asked.application_id, status, viewer.user_id, now, reason)
         assert row is not None
         if asked.approve:
-            async with as_service(tx):
+            async with acting_as_service(tx):
                 await tx.run(SQL["teacher_make"], row["user_id"])
         told = {"application_id": asked.application_id, "user_id": row["user_id"], "status": status, "reason": reason}
         await emit(tx, "teacher_application.reviewed", f"user:{row['user_id']}", told)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
-from edge.cli.commands.options import Data
+from edge.cli.commands.options import Data, is_for_a_command, new_group
 
-backup = typer.Typer(
-    help="Back up the embedded PostgreSQL of a running installation now; `list` what there is, `verify` that it restores.",
-    invoke_without_command=True,
-    rich_markup_mode="markdown",
+backup = new_group(
+    "Back up the embedded PostgreSQL of a running installation now; `list` what there is, `verify` that it restores."
 )
 
 
@@ -21,10 +18,8 @@ def backup_now(context: typer.Context, data: Data = None) -> None:
     """Back up the embedded PostgreSQL of a running installation now; `list` what there is, `verify` that it restores."""
     from edge.cli.backup import run_backup
 
-    if context.invoked_subcommand is None:
+    if not is_for_a_command(context, data):
         raise typer.Exit(run_backup(data=data))
-    if data is not None:
-        os.environ["PENSTOCK_DATA"] = str(data.expanduser().absolute())
 
 
 @backup.command("list")

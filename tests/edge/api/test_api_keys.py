@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.database import Row, dedicated
+from core.database import Row, Tx, dedicated
 from core.domain.credentials import digest
 from core.domain.identity.api_keys import ApiKey, CreatedApiKey, check_key, check_scopes
 from core.errors import BAD_FIELD, DISK_FULL, OUT_OF_SCOPE, Refusal
@@ -237,6 +239,28 @@ async def test_uses_wait_while_the_database_is_away_and_the_oldest_go_first(
     # The keys are not there any more: their rows name none.
     await uses.flush()
     assert [row["api_key_id"] for row in await asked(house, "SELECT api_key_id FROM api_usage")] == [None] * 3
+
+
+async def test_a_failure_in_one_workspace_has_no_use_of_another_written_twice(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = UUID(int=2**128 - 1)
+    uses = api_keys.KeyUses(house.edge.database)
+    for tenant_id in (later, DEFAULT_TENANT, later):
+        uses.add(api_keys.Use(uuid7(), tenant_id, "/x", "GET", 200, 1, NOW))
+    write = api_keys.write_uses
+
+    async def fail_later(tx: Tx, batch: Sequence[api_keys.Use]) -> None:
+        if batch[0].tenant_id == later:
+            raise Refusal(DISK_FULL)
+        await write(tx, batch)
+
+    monkeypatch.setattr(api_keys, "write_uses", fail_later)
+    for _ in range(2):
+        with pytest.raises(Refusal):
+            await uses.flush()
+    assert [use.tenant_id for use in uses.waiting] == [later, later]
+    assert len(await asked(house, "SELECT FROM api_usage")) == 1
 
 
 @pytest.mark.parametrize(

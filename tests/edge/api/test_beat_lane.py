@@ -360,8 +360,8 @@ async def test_posts_and_other_requests_sent_at_once_are_answered_in_order(talk:
         await asyncio.sleep(0)
 
 
-async def test_what_comes_while_a_post_is_under_way_waits_for_its_answer(talk: Talk) -> None:
-    await talk.ask(talk.post())
+async def post_held_back(talk: Talk) -> asyncio.Event:
+    """Sends a post that is on its way to the disk until the event is set."""
     gate = asyncio.Event()
     batcher = talk.house.edge.batcher
     store = batcher._store
@@ -373,6 +373,12 @@ async def test_what_comes_while_a_post_is_under_way_waits_for_its_answer(talk: T
     batcher._store = slowly
     talk.send(talk.post())
     await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    return gate
+
+
+async def test_what_comes_while_a_post_is_under_way_waits_for_its_answer(talk: Talk) -> None:
+    await talk.ask(talk.post())
+    gate = await post_held_back(talk)
     talk.send(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
     talk.send(talk.post())
     for _ in range(20):
@@ -384,17 +390,7 @@ async def test_what_comes_while_a_post_is_under_way_waits_for_its_answer(talk: T
 
 async def test_who_has_finished_sending_still_gets_the_answers(talk: Talk) -> None:
     await talk.ask(talk.post())
-    gate = asyncio.Event()
-    batcher = talk.house.edge.batcher
-    store = batcher._store
-
-    async def slowly(beats: Sequence[Beat]) -> None:
-        await gate.wait()
-        await store(beats)
-
-    batcher._store = slowly
-    talk.send(talk.post())
-    await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    gate = await post_held_back(talk)
     talk.send(talk.post())
     talk.writer.write_eof()
     await until(lambda: any(one.behind for one in talk.connections()), 60, "the next to have come")
@@ -406,17 +402,7 @@ async def test_who_has_finished_sending_still_gets_the_answers(talk: Talk) -> No
 
 async def test_no_more_than_a_chunk_waits_behind_a_post(talk: Talk) -> None:
     await talk.ask(talk.post())
-    gate = asyncio.Event()
-    batcher = talk.house.edge.batcher
-    store = batcher._store
-
-    async def slowly(beats: Sequence[Beat]) -> None:
-        await gate.wait()
-        await store(beats)
-
-    batcher._store = slowly
-    talk.send(talk.post())
-    await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    gate = await post_held_back(talk)
     (connection,) = talk.connections()
     film, count = talk.house.cast.free_film, 40
     for number in range(count):
@@ -448,17 +434,7 @@ async def test_what_cannot_be_stored_is_sent_back_in_words(talk: Talk) -> None:
 
 async def test_who_leaves_while_a_post_is_under_way_disturbs_nobody(talk: Talk) -> None:
     await talk.ask(talk.post())
-    gate = asyncio.Event()
-    batcher = talk.house.edge.batcher
-    store = batcher._store
-
-    async def slowly(beats: Sequence[Beat]) -> None:
-        await gate.wait()
-        await store(beats)
-
-    batcher._store = slowly
-    talk.send(talk.post())
-    await until(lambda: talk.fast == 1, 60, "the post to be under way")
+    gate = await post_held_back(talk)
     talk.writer.transport.abort()
     gate.set()
 

@@ -59,10 +59,11 @@ def test_what_is_not_cmcd_is_refused(text: str) -> None:
 
 
 def test_a_long_hostile_text_costs_next_to_nothing() -> None:
-    began = time.perf_counter()
+    # The processor's time: whoever else has the machine meanwhile does not count. A pattern that tries again takes minutes.
+    began_s = time.thread_time()
     for text in ('a="' + "\\" * 4000, 'a="' + '\\"' * 2000, "a=" + "(" * 4000, " " * 4096, "a " * 2000):
         cmcd.parse(text)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began_s < 1.0
 
 
 def test_the_example_of_the_standard() -> None:

@@ -74,7 +74,7 @@ async def front() -> AsyncIterator[Front]:
         ("/healthz-not", "api"),
     ],
 )
-def test_kinds(path: str, kind: Kind | None) -> None:
+def test_a_path_tells_the_kind_of_a_request(path: str, kind: Kind | None) -> None:
     assert kind_of(path) == kind
 
 

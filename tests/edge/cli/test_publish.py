@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from core.domain import media, media_commands, media_repackaging, media_texts
 from core.domain.media_commands import CancelEncoding
 from core.objects import ObjectStore
 from core.viewer import service
+from edge.cli import publish
 from edge.cli.__main__ import app
 from edge.cli.titles import Beside, follow, hand_in
 from edge.local.fault import ServiceFault
+from edge.settings import Settings, read_settings
 from tests.transcoder.test_worker import look
 
 SRT = b"1\n00:00:00,200 --> 00:00:00,900\nWords\n"
@@ -90,3 +93,44 @@ async def test_subtitles_that_are_none_stop_the_whole_thing(
     assert isinstance(result.exception, ServiceFault)
     assert told in str(result.exception)
     assert (await look(database, "SELECT count(*) AS n FROM files"))["n"] == 0
+
+
+async def test_nothing_watches_over_what_a_failed_publishing_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever still watched would take the processes that are being ended for fallen, and start them again."""
+    happened: list[str] = []
+
+    class Installed:
+        def __init__(self, settings: Settings) -> None:
+            self.settings = settings
+
+        async def start(self) -> None:
+            happened.append("started")
+
+    class Parent:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        def start(self, **_: object) -> None:
+            pass
+
+        async def watch(self, stop: asyncio.Event) -> None:
+            await stop.wait()
+            happened.append("watched")
+
+        def stop(self) -> None:
+            happened.append("ended")
+
+    async def fail(*_: object) -> int:
+        await asyncio.sleep(0)  # the watch has begun
+        raise DatabaseDown("away")
+
+    monkeypatch.setattr(publish, "Installation", Installed)
+    monkeypatch.setattr(publish, "Supervisor", Parent)
+    monkeypatch.setattr(publish, "publish_into", fail)
+    monkeypatch.setattr(publish, "open_socket", lambda _: None)
+    settings = read_settings({"PENSTOCK_DATA": str(tmp_path)})
+    with pytest.raises(DatabaseDown):
+        await publish._publish(settings, tmp_path / "film.mp4", media.NewTitle("A film"), ())
+    assert happened == ["started", "watched", "ended"]

@@ -46,7 +46,7 @@ def ask(
         ("bytes=0-99999999999999999999", Whole()),
     ],
 )
-def test_range(header: str | None, expected: Decision) -> None:
+def test_one_range_is_served_and_what_is_not_understood_is_the_whole(header: str | None, expected: Decision) -> None:
     assert ask(header) == expected
 
 

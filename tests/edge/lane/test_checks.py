@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
 from edge.lane import lane as lane_module
 from edge.tokens.session import Session
-from tests.edge.lane.stage import EXPIRED, GOOD, SEGMENT, SUSPECT, Stage, Wire, get, open_stage, settle
-from tests.edge.lane.test_protocol import HOLD, SLOW, hit, open_wire, prime, statuses
+from tests.edge.lane.stage import EXPIRED, GOOD, SEGMENT, SUSPECT, Stage, Wire, get, settle
+from tests.edge.lane.test_protocol import HOLD, SLOW, hit, open_wire, statuses
 
 NEW = "k1.new-token"
-
-
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    made = await open_stage()
-    await prime(made)
-    yield made
-    made.held.set()
-    for connection in list(made.traffic.connections):
-        connection.transport.lose()
-    await settle()
-    assert made.lane.checks == 0
-    assert made.server.connections == []
-    await made.close()
 
 
 def begin(stage: Stage, token: str = NEW) -> asyncio.Future[None]:

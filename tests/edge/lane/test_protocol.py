@@ -6,7 +6,6 @@ import asyncio
 import gc
 import re
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -32,29 +31,6 @@ from tests.edge.lane.stage import (
 SLOW = b"GET /nothing HTTP/1.1\r\nHost: edge.example\r\n\r\n"
 HOLD = b"GET /hold HTTP/1.1\r\nHost: edge.example\r\n\r\n"
 _STATUS = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
-
-
-@pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    made = await open_stage()
-    await prime(made)
-    yield made
-    made.held.set()
-    for connection in list(made.traffic.connections):
-        connection.transport.lose()
-    await settle()
-    assert made.server.connections == []
-    await made.close()
-
-
-async def prime(stage: Stage) -> None:
-    """Teaches the lane three objects."""
-    wire = Wire(stage.fast())
-    for path in ("master.m3u8", "v/1.m4s", "v/large.m4s"):
-        wire.send(get(path))
-        await settle()
-    wire.lose()
-    await settle()
 
 
 def open_wire(stage: Stage) -> tuple[LaneProtocol, Wire]:

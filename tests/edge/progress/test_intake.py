@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import tempfile
@@ -140,3 +141,24 @@ async def test_with_both_away_the_sender_hears_of_it(own_valkey: EmbeddedValkey,
             await intake.store([beat])
     assert intake.direct == 0
     await intake.close()
+
+
+async def test_batches_that_fail_together_begin_one_probing(
+    client: Redis, own_valkey: EmbeddedValkey, cast: Cast
+) -> None:
+    written: list[object] = []
+
+    async def write(beats: object) -> None:
+        written.append(beats)
+
+    intake = Intake(IntakeStream(client, Breaker()), write)
+    session = await a_session(cast, cast.vera, cast.free_film)
+    assert own_valkey.process is not None
+    own_valkey.process.kill()
+    own_valkey.process.wait(60)
+    before = asyncio.all_tasks()
+    await asyncio.gather(*(intake.store([a_beat(cast, session, n, n)]) for n in range(3)))
+    assert len(written) == 3
+    assert len(asyncio.all_tasks() - before) == 1
+    await intake.close()
+    assert asyncio.all_tasks() <= before, "nobody probes for ever"

@@ -89,18 +89,13 @@ async def is_made_up(connection: Connection[Row]) -> bool:
 
 async def leads_through_pooler(url: str) -> bool:
     """Whether somebody stands between `url` and PostgreSQL. Raises DatabaseDown."""
-    async with _once(url) as connection:
+    async with once(url) as connection:
         return await is_made_up(connection)
 
 
-async def bypasses_policies(url: str) -> bool:
-    """Whether the login of `url` is bound by no row-level policy. Raises DatabaseDown."""
-    async with _once(url) as connection:
-        return bool(await connection.fetchval(BYPASSES))
-
-
 @asynccontextmanager
-async def _once(url: str) -> AsyncIterator[Connection[Row]]:
+async def once(url: str) -> AsyncIterator[Connection[Row]]:
+    """A connection for a question or two, also through a pooler. Raises DatabaseDown."""
     try:
         connection: Connection[Row] = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, statement_cache_size=0)
         try:
@@ -108,7 +103,7 @@ async def _once(url: str) -> AsyncIterator[Connection[Row]]:
         finally:
             connection.terminate()
     except FAILURES as error:
-        raise DatabaseDown(str(error)) from error
+        raise DatabaseDown(str(error) or "no answer in time") from error
 
 
 async def dedicated(url: str) -> Connection[Row]:
@@ -116,4 +111,4 @@ async def dedicated(url: str) -> Connection[Row]:
     try:
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"timezone": "UTC"})
     except FAILURES as error:
-        raise DatabaseDown(str(error)) from error
+        raise DatabaseDown(str(error) or "no answer in time") from error

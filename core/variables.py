@@ -43,11 +43,13 @@ class Variables:
         text = self.text(variable)
         if not text:
             return None
-        parts = urlsplit(text)
+        hosts = re.split("[/?#]", text.partition("://")[2])[0].rpartition("@")[2].split(",")
+        is_sound = all(re.fullmatch(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:[0-6]?\d{0,4})?", host) for host in hosts)
+        parts = urlsplit(text if is_sound else "")
         if parts.scheme not in schemes or not (parts.netloc or parts.path.strip("/") or parts.query):
-            # The text itself may hold a password: it is not repeated.
+            # The text itself may hold a password, whose `/`, `#` or `?` ended the host too early: it is not repeated.
             problem = f"is not a {' or '.join(schemes)} URL"
-            raise SettingsError(variable, problem, f"Write it like {example}, or unset it for the embedded one.")
+            raise SettingsError(variable, problem, f"Write it like {example} (in a password %2F for /), or unset it.")
         return text
 
     def count(self, variable: str, *, default: int, most: int, least: int | None = None) -> int:

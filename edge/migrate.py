@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from core.database import Connection, QueryError, Row, dedicated
 from core.domain import media_dispatch
@@ -20,7 +21,7 @@ from core.settings import ROOT
 
 SCHEMA_FILE = ROOT / "db" / "schema.sql"
 MIGRATIONS = ROOT / "db" / "migrations"
-_LOCK_KEY = 0x70656E73746F636B  # "penstock"
+LOCK_KEY = 0x70656E73746F636B  # "penstock"
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -32,6 +33,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
+_IS_FOUNDED = "SELECT to_regclass('public.tenants') IS NOT NULL"
 _NOTE = "INSERT INTO schema_migrations (number, name, checksum) VALUES ($1, $2, $3)"
 
 # Tables of extensions (PostGIS has one) are nobody's.
@@ -121,14 +123,39 @@ async def roll_back(owner_url: str, to: int, folder: Path = MIGRATIONS) -> list[
         return done
 
 
-async def status(owner_url: str, folder: Path = MIGRATIONS) -> list[tuple[Migration, bool]]:
-    """Every known migration, and whether it has been applied. Raises MigrationError, DatabaseDown."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a database stands to one migration."""
+
+    number: int
+    name: str
+    state: Literal["applied", "missing", "changed after it was applied", "applied, and unknown to this program"]
+
+
+async def status(owner_url: str, folder: Path = MIGRATIONS) -> list[Standing] | None:
+    """Every migration that is known or was applied, in order; None for a database without the schema. Takes no lock.
+
+    Raises MigrationError, DatabaseDown.
+    """
+    known = {migration.number: migration for migration in migrations(folder)}
     connection = await dedicated(owner_url)
     try:
-        applied = await _applied(connection)
+        if not await connection.fetchval(_IS_FOUNDED):
+            return None
+        rows = await _ledger(connection)
     finally:
         await connection.close()
-    return [(migration, migration.number in applied) for migration in migrations(folder)]
+    found = []
+    for number in sorted(known.keys() | rows.keys()):
+        migration, row = known.get(number), rows.get(number)
+        if migration is None:
+            found.append(Standing(number, rows[number]["name"], "applied, and unknown to this program"))
+        elif row is None:
+            found.append(Standing(number, migration.name, "missing"))
+        else:
+            is_same = row["checksum"] == migration.checksum
+            found.append(Standing(number, migration.name, "applied" if is_same else "changed after it was applied"))
+    return found
 
 
 @asynccontextmanager
@@ -140,23 +167,25 @@ async def _locked(owner_url: str) -> AsyncIterator[Connection[Row]]:
                 "the owner's login leads through a connection pooler, which holds no lock for longer than a transaction:"
                 " name PostgreSQL itself in PENSTOCK_OWNER_DATABASE_URL or PENSTOCK_DIRECT_DATABASE_URL"
             )
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK_KEY)
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
         try:
             yield connection
         finally:
-            await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK_KEY)
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK_KEY)
     finally:
         await connection.close()
 
 
 async def _applied(connection: Connection[Row]) -> dict[int, str]:
-    """Checksums by number; nothing where there is no ledger."""
+    return {number: row["checksum"] for number, row in (await _ledger(connection)).items()}
+
+
+async def _ledger(connection: Connection[Row]) -> dict[int, Row]:
+    """Its rows by number; nothing where there is no ledger."""
     if not await connection.fetchval("SELECT to_regclass('public.schema_migrations') IS NOT NULL"):
         return {}
-    return {
-        row["number"]: row["checksum"]
-        for row in await connection.fetch("SELECT number, checksum FROM schema_migrations")
-    }
+    rows = await connection.fetch("SELECT number, name, checksum FROM schema_migrations")
+    return {row["number"]: row for row in rows}
 
 
 async def _run(connection: Connection[Row], migration: Migration, sql: str) -> None:
@@ -171,7 +200,7 @@ async def _run(connection: Connection[Row], migration: Migration, sql: str) -> N
 
 
 async def _migrate_locked(connection: Connection[Row], known: list[Migration]) -> list[str]:
-    if not await connection.fetchval("SELECT to_regclass('public.tenants') IS NOT NULL"):
+    if not await connection.fetchval(_IS_FOUNDED):
         strange = await connection.fetchval(_STRANGE_TABLE)
         if strange is not None:
             raise MigrationError(f"the database holds other tables ({strange}): give Penstock one of its own")

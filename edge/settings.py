@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.domain.house import House
+from core.domain.logins import COMMON, DIRECT, OURS
 from core.domain.media_settings import WorkerSettings, read_worker_settings
 from core.domain.sealing import Sealer
 from core.domain.webhook_guard import Guard
@@ -97,6 +98,18 @@ class Settings(WorkerSettings):
     def migrate_database_url(self) -> str | None:
         """The login that owns the schema, not through a pooler."""
         return self.owner_database_url or self.direct_database_url or self.database_url
+
+    @property
+    def database_variable(self) -> str:
+        """The variable that names the database, for people who have to correct it."""
+        return OURS if self.said.get(OURS, "").strip() else COMMON
+
+    @property
+    def migrate_variable(self) -> str:
+        """The variable that names the login that migrates."""
+        if self.owner_database_url:
+            return "PENSTOCK_OWNER_DATABASE_URL"
+        return DIRECT if self.direct_database_url else self.database_variable
 
     @property
     def backups(self) -> Path:

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from core.database import Database, DatabaseDown
+from core.database import Database
+from core.domain.logins import login_variable
 from core.domain.media_dispatch import Consumer
 from core.domain.media_encoding import Encoding
 from core.domain.media_settings import WorkerSettings, read_worker_settings
@@ -25,6 +26,7 @@ from transcoder import figures
 from transcoder.abilities import find_abilities
 from transcoder.codecs import sort_codecs
 from transcoder.encoder import executable
+from transcoder.reaching import wait_for_database
 from transcoder.room import Bounds
 from transcoder.sandbox import find_shelter
 from transcoder.worker import Worker
@@ -35,19 +37,23 @@ RECONNECT_S = 1.0
 STOP_S = 4.5
 
 
-async def serve(settings: WorkerSettings) -> None:
-    """Works until SIGTERM, SIGINT or SIGHUP, reconnecting for as long as the database is away."""
+async def serve(settings: WorkerSettings, variable: str) -> None:
+    """Works until SIGTERM, SIGINT or SIGHUP, reconnecting for as long as the database is away.
+
+    Raises SettingsError when the database that `variable` names is there and does not let us in.
+    """
     assert settings.database_url is not None
     stop, finish = asyncio.Event(), asyncio.Event()
+    pause = partial(_pause, stop, finish)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, finish.set)
     store = ObjectStore(settings.store_url)
     _serve_figures(settings)
-    database = await _connect(settings.database_url, settings.worker_slots, stop, finish)
-    if database is None:
+    if not await wait_for_database(settings, variable, pause):
         return
+    database = await Database.connect(settings.database_url, name="transcoder", max_size=4 + 2 * settings.worker_slots)
     worker = Worker(
         database,
         store,
@@ -65,10 +71,11 @@ async def serve(settings: WorkerSettings) -> None:
     await _tell_abilities(executable(settings.ffmpeg), settings.encoding)
     log.info("worker_ready", slots=settings.worker_slots, store=store.provider)
     try:
-        while not stop.is_set() and not finish.is_set():
-            await _consume(
-                settings.listen_database_url or settings.database_url, worker, settings.worker_slots, stop, finish
-            )
+        heard_at = settings.listen_database_url or settings.database_url
+        while True:
+            await _consume(heard_at, worker, settings.worker_slots, stop, finish)
+            if stop.is_set() or finish.is_set() or not await wait_for_database(settings, variable, pause):
+                break
     finally:
         worker.stop()
         await looking_after
@@ -106,16 +113,6 @@ async def _tell_abilities(exe: Path, encoding: Encoding) -> None:
         log.warning("ffmpeg_incomplete", lacks="libvmaf and xpsnr", hint="Titles get the fixed ladder.")
 
 
-async def _connect(url: str, slots: int, stop: asyncio.Event, finish: asyncio.Event) -> Database | None:
-    while not stop.is_set() and not finish.is_set():
-        try:
-            return await Database.connect(url, name="transcoder", max_size=4 + 2 * slots)
-        except DatabaseDown as error:
-            log.warning("database_away", error=str(error))
-            await _pause(stop)
-    return None
-
-
 async def _consume(url: str, worker: Worker, slots: int, stop: asyncio.Event, finish: asyncio.Event) -> None:
     """One life of the queue's connection.
 
@@ -145,13 +142,18 @@ async def _consume(url: str, worker: Worker, slots: int, stop: asyncio.Event, fi
     except Exception as error:
         # The queue's library may raise anything when its connection breaks.
         log.warning("queue_lost", error=f"{type(error).__name__}: {error}")
-        await _pause(stop)
+        await _pause(stop, finish, RECONNECT_S)
 
 
-async def _pause(stop: asyncio.Event) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(RECONNECT_S):
-            await stop.wait()
+async def _pause(stop: asyncio.Event, finish: asyncio.Event, seconds: float) -> bool:
+    """Whether the worker has been told to end, sooner than these seconds are over."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, finish)]
+    try:
+        done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return bool(done)
 
 
 def main() -> int:
@@ -166,15 +168,16 @@ def main() -> int:
             structlog.processors.JSONRenderer(),
         ]
     )
+    variables = Variables()
     try:
-        settings = read_worker_settings(Variables())
+        settings = read_worker_settings(variables)
         if settings.database_url is None:
             mend = "Give the worker the database's address, or start everything with ./penstock."
             raise SettingsError("PENSTOCK_DATABASE_URL", "is not set", mend)
+        asyncio.run(serve(settings, login_variable(variables)))
     except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"penstock: {error}\n")
         return 2
-    asyncio.run(serve(settings))
     return 0
 
 

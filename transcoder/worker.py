@@ -128,11 +128,15 @@ class Worker:
 
     async def look_after(self) -> None:
         """Until `stop`: what a worker does every other second beside its tasks (upkeep.py)."""
+        told = ""
         while not self._stopping.is_set():
             try:
                 await self.upkeep.take_turn()
+                told = ""
             except (DatabaseDown, Refusal, StoreDown) as error:
-                log.warning("rescue_failed", error=str(error))
+                if str(error) != told:  # once for each outage, not every other second
+                    log.warning("rescue_failed", error=str(error))
+                told = str(error)
             except Exception:
                 # Without rescue and sweeping a worker would seem well and leave what it finds to nobody.
                 log.exception("rescue_broke")

@@ -42,6 +42,7 @@ from core.errors import (
     TIMEOUT,
     TOO_MANY_TRIES,
     UNAVAILABLE,
+    UNSUPPORTED_TYPE,
     WEAK_PASSWORD,
     Code,
     Fault,
@@ -60,6 +61,7 @@ _REASONS: Mapping[str, str] = {
 }
 _ERROR_CODES: Mapping[Code, str] = {
     BAD_JSON: "bad_json",
+    UNSUPPORTED_TYPE: "bad_json",
     BAD_FIELD: "validation_failed",
     BODY_TOO_LARGE: "validation_failed",
     BAD_QUERY: "validation_failed",
@@ -221,12 +223,15 @@ def translate(refusal: Refusal) -> Refusal:
 
 
 async def read_body(request: web.Request, shape: type[T]) -> T:
-    """The JSON body as `shape`. Raises Refusal BODY_TOO_LARGE, BAD_JSON, or BAD_FIELD naming the field."""
+    """The JSON body as `shape`. Raises Refusal BODY_TOO_LARGE, UNSUPPORTED_TYPE, BAD_JSON, or BAD_FIELD naming the field."""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
     body = await request.read()
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
+    # GoTrue's clients all say so; a form or text that a strange page sends unasked does not.
+    if body and request.content_type != "application/json":
+        raise Refusal(UNSUPPORTED_TYPE, hint="Send application/json.")
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:

@@ -7,6 +7,7 @@ import hashlib
 import mimetypes
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ class SiteFace:
             for path in sorted(dist.rglob("*"))
             if path.is_file() and path.name[0] != "."
         }
+        # Its name holds the digest of what is in it. Whatever asks unasked (old browsers, readers of feeds) asks at the root.
+        icons = (asset for path, asset in self._assets.items() if fnmatch(path, "/assets/favicon-*.svg"))
+        self._icon = next(icons, None)
         self._index = self._assets.get("/index.html") or Asset(NOT_BUILT, None, "text/html; charset=utf-8", '"unbuilt"')
 
     def routes(self) -> list[web.AbstractRouteDef]:
@@ -68,6 +72,7 @@ class SiteFace:
             _Elsewhere(self.lost),
             *(web.get(page, self.page) for page in PAGES),
             web.get("/config.json", self.config),
+            *([] if self._icon is None else [web.get("/favicon.ico", self.icon)]),
             *(web.get(path, self.asset) for path in self._assets if path != "/index.html"),
         ]
 
@@ -93,6 +98,11 @@ class SiteFace:
             self._assets[request.path],
             "public, max-age=31536000, immutable" if request.path.startswith("/assets/") else "no-cache",
         )
+
+    async def icon(self, request: web.Request) -> web.Response:
+        """The site's icon, where it is looked for without a page."""
+        assert self._icon is not None
+        return send_asset(request, self._icon, "public, max-age=86400")
 
     async def config(self, request: web.Request) -> web.Response:
         """What the pages need to know of this installation."""

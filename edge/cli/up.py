@@ -1,4 +1,4 @@
-"""`penstock up` and `penstock migrate`."""
+"""`penstock up`: runs an installation until a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from edge.cli.pages import ensure_pages
 from edge.local.fault import ServiceFault
 from edge.local.installation import Installation
 from edge.local.supervisor import Supervisor, open_socket
-from edge.migrate import Migration, roll_back, status
 from edge.settings import Settings, read_settings
 
 
@@ -146,30 +145,3 @@ def _terminal_is_there() -> bool:
     except OSError:
         return False
     return True
-
-
-def run_migrate(*, data: Path | None, to: int | None, only_status: bool) -> int:
-    """Migrates, takes back what came after `to`, or says what there is."""
-    installation = Installation(settings_for(port=None, data=data))
-    console = Console()
-    try:
-        if only_status:
-            for migration, is_applied in asyncio.run(_status(installation)):
-                console.print(f"{migration.number:04} {migration.name}: {'applied' if is_applied else 'missing'}")
-        elif to is not None:
-            back = asyncio.run(_roll_back(installation, to))
-            console.print(f"Taken back: {', '.join(back)}" if back else f"There is nothing after {to:04}.")
-        else:
-            done = asyncio.run(installation.start())
-            console.print(f"Migrated: {', '.join(done)}" if done else "The database is up to date.")
-    finally:
-        installation.stop()
-    return 0
-
-
-async def _status(installation: Installation) -> list[tuple[Migration, bool]]:
-    return await status(await installation.open_database())
-
-
-async def _roll_back(installation: Installation, to: int) -> list[str]:
-    return await roll_back(await installation.open_database(), to)

@@ -19,7 +19,7 @@ from typing import TextIO
 
 from core import keys
 from core.database import DatabaseDown
-from core.opening import bypasses_policies, leads_through_pooler
+from core.domain.logins import check_login, told_refused
 from core.variables import SettingsError
 from edge.local.backups import Backups, archiving
 from edge.local.fault import ServiceFault, disk_full
@@ -68,10 +68,9 @@ class Installation:
             )
             self.valkey.start()
             settings = replace(settings, redis_url=self.valkey.url)
-        assert settings.database_url is not None
         await _check_redis(settings.redis_url or "")
-        done = await _migrated(settings.migrate_database_url or settings.database_url)
-        await _check_database(settings.database_url, settings.direct_database_url)
+        await _check_database(settings)
+        done = await _migrated(settings)
         self.settings = settings
         return done
 
@@ -281,34 +280,20 @@ async def _check_redis(url: str) -> None:
             await client.aclose()
 
 
-async def _migrated(owner_url: str) -> list[str]:
+async def _migrated(settings: Settings) -> list[str]:
+    owner_url = settings.migrate_database_url
+    assert owner_url is not None
     try:
         return await migrate(owner_url)
     except DatabaseDown as error:
-        raise SettingsError(
-            "PENSTOCK_DATABASE_URL",
-            f"the server does not let us in ({error})",
-            "Check host, database, user and password, or unset it for the embedded one.",
-        ) from error
+        raise told_refused(error, settings.migrate_variable, owner_url) from error
 
 
-async def _check_database(url: str, direct_url: str | None) -> None:
+async def _check_database(settings: Settings) -> None:
+    url, direct_url = settings.database_url, settings.direct_database_url
+    assert url is not None
+    variable = settings.database_variable
     try:
-        is_superuser = await bypasses_policies(url)
-        is_deaf = await leads_through_pooler(direct_url or url)
+        await check_login(url, direct_url, variable)
     except DatabaseDown as error:
-        raise SettingsError(
-            "PENSTOCK_DATABASE_URL", f"the server does not let us in ({error})", "Check user and password."
-        ) from error
-    if is_superuser:
-        raise SettingsError(
-            "PENSTOCK_DATABASE_URL",
-            "logs in as a superuser, or with BYPASSRLS, which no row-level policy binds",
-            "Name a plain role there (member of penstock_app), and the owner in PENSTOCK_OWNER_DATABASE_URL.",
-        )
-    if is_deaf:
-        raise SettingsError(
-            "PENSTOCK_DIRECT_DATABASE_URL" if direct_url else "PENSTOCK_DATABASE_URL",
-            "leads through a connection pooler, which carries no notifications: access that ends would be noticed too late",
-            "Name PostgreSQL itself in PENSTOCK_DIRECT_DATABASE_URL, and the pooler in PENSTOCK_DATABASE_URL.",
-        )
+        raise told_refused(error, variable, url) from error

@@ -10,7 +10,7 @@ import pytest
 from core.database import dedicated
 from core.process import run_tool
 from edge.local.postgres import binaries
-from edge.migrate import MigrationError, migrate, migrations, roll_back, status
+from edge.migrate import LOCK_KEY, MigrationError, migrate, migrations, roll_back, status
 from tests.conftest import TestDatabase
 
 FIRST = (
@@ -41,6 +41,13 @@ def dump(url: str) -> str:
     return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict")))
 
 
+async def states(urls: TestDatabase, folder: Path) -> list[str]:
+    """How the database stands to each migration, in order."""
+    standing = await status(urls.owner_url, folder)
+    assert standing is not None
+    return [one.state for one in standing]
+
+
 @pytest.mark.rule("lms-098")
 async def test_the_way_back_leads_to_what_was(database_urls: TestDatabase, tmp_path: Path) -> None:
     before = dump(database_urls.owner_url)
@@ -49,9 +56,9 @@ async def test_the_way_back_leads_to_what_was(database_urls: TestDatabase, tmp_p
     assert await migrate(database_urls.owner_url, folder) == []
     after = dump(database_urls.owner_url)
     assert after != before
-    assert [applied for _, applied in await status(database_urls.owner_url, folder)] == [True, True]
+    assert await states(database_urls, folder) == ["applied", "applied"]
     assert await roll_back(database_urls.owner_url, 1, folder) == ["step_2"]
-    assert [applied for _, applied in await status(database_urls.owner_url, folder)] == [True, False]
+    assert await states(database_urls, folder) == ["applied", "missing"]
     assert await migrate(database_urls.owner_url, folder) == ["step_2"]
     assert dump(database_urls.owner_url) == after
     assert await roll_back(database_urls.owner_url, 0, folder) == ["step_2", "step_1"]
@@ -66,7 +73,7 @@ async def test_what_fails_midway_leaves_the_schema_as_it_was(database_urls: Test
     with pytest.raises(MigrationError, match="0002 step_2 failed, nothing was changed: division by zero"):
         await migrate(database_urls.owner_url, folder)
     assert dump(database_urls.owner_url) == before
-    assert [applied for _, applied in await status(database_urls.owner_url, folder)] == [False, False]
+    assert await states(database_urls, folder) == ["missing", "missing"]
     folder = folder_of(tmp_path, FIRST, (SECOND[0], "DROP INDEX contents_shelf_idx; SELECT 1 / 0;"))
     await migrate(database_urls.owner_url, folder)
     there = dump(database_urls.owner_url)
@@ -82,8 +89,23 @@ async def test_what_was_applied_is_not_changed_afterwards(database_urls: TestDat
         await migrate(database_urls.owner_url, changed)
     with pytest.raises(MigrationError, match="not known as it was applied"):
         await roll_back(database_urls.owner_url, 0, changed)
+    assert await states(database_urls, changed) == ["changed after it was applied"]
     with pytest.raises(MigrationError, match="newer than this program knows"):
         await migrate(database_urls.owner_url, folder_of(tmp_path))
+    assert await states(database_urls, folder_of(tmp_path)) == ["applied, and unknown to this program"]
+
+
+async def test_what_there_is_can_be_read_while_somebody_migrates(database_urls: TestDatabase, tmp_path: Path) -> None:
+    """A migrator holds its lock, and rows of the ledger that it has not committed."""
+    await migrate(database_urls.owner_url, folder_of(tmp_path, FIRST))
+    other = await dedicated(database_urls.owner_url)
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
+        async with other.transaction():
+            await other.execute("INSERT INTO schema_migrations (number, name, checksum) VALUES (2, 'step_2', 'c')")
+            assert await states(database_urls, folder_of(tmp_path, FIRST, SECOND)) == ["applied", "missing"]
+    finally:
+        await other.close()
 
 
 @pytest.mark.rule("lms-098")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -191,9 +192,29 @@ async def test_a_weak_password_says_why_where_clients_look(door: Door) -> None:
     "raw", [b"", b"{", b"nonsense", b'{"email": "\xff"}', b'{"a":' * 9000, b"[" * 60_000, b'"\\ud800"']
 )
 async def test_what_is_not_json_is_refused(door: Door, raw: bytes) -> None:
-    async with door.client.post("/auth/v1/signup", data=raw) as answer:
+    async with door.client.post("/auth/v1/signup", data=raw, headers={"Content-Type": "application/json"}) as answer:
         body = await answer.json()
     assert (answer.status, body["error_code"]) in ((400, "bad_json"), (422, "validation_failed"))
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream", "", "json"]
+)
+async def test_a_body_that_does_not_say_it_is_json_is_refused(door: Door, kind: str) -> None:
+    raw = orjson.dumps({"email": EMAIL, "password": PASSWORD})
+    async with door.client.post("/auth/v1/signup", data=raw, headers={"Content-Type": kind}) as answer:
+        body = await answer.json()
+    assert (answer.status, body["code"], body["error_code"]) == (415, "PS108", "bad_json")
+    assert await door.run("SELECT email FROM users WHERE email NOT LIKE 'system@%'") == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/json;charset=UTF-8", "Application/JSON; charset=utf-8"]
+)
+async def test_json_is_taken_as_gotrues_clients_say_it(door: Door, kind: str) -> None:
+    raw = orjson.dumps({"email": EMAIL, "password": PASSWORD})
+    async with door.client.post("/auth/v1/signup", data=raw, headers={"Content-Type": kind}) as answer:
+        assert answer.status == 200, await answer.text()
 
 
 async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(door: Door) -> None:

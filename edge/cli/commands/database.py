@@ -60,13 +60,20 @@ def migrate(
             help="Take back every migration after this number, while Penstock stands.",
         ),
     ] = None,
-    status: Annotated[bool, typer.Option("--status", help="Only say which there are, and which were applied.")] = False,
+    status: Annotated[
+        bool,
+        typer.Option("--status", help="Only say which there are, and which were applied; also while Penstock runs."),
+    ] = False,
     data: Data = None,
 ) -> None:
     """Bring the database to the present schema, or back to an earlier one. All of it is done, or nothing."""
-    from edge.cli.up import run_migrate
+    from edge.cli.migrating import run_migrate, run_roll_back, run_status
 
-    raise typer.Exit(run_migrate(data=data, to=to, only_status=status))
+    if status and to is not None:
+        raise typer.BadParameter("goes with no other option.", param_hint="'--status'")
+    if status:
+        raise typer.Exit(run_status(data=data))
+    raise typer.Exit(run_migrate(data=data) if to is None else run_roll_back(to, data=data))
 
 
 def figures(

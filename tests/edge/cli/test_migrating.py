@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,15 +19,6 @@ APPLIED = "".join(f"{one.number:04} {one.name}: applied\n" for one in migrations
     "The schema is there; this release has no migrations yet.\n"
 )
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A data folder that is not there yet; the paths of its sockets are short enough."""
-    folder = Path(tempfile.mkdtemp(prefix="psm-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder / "d"
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def untouched(data: Path) -> bool:

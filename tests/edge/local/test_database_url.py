@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,15 +21,6 @@ from tests.web import Person, enter
 READY_S = 240
 
 pytestmark = pytest.mark.rule("edupeak-311")
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """A data folder whose sockets' paths are short enough."""
-    folder = Path(tempfile.mkdtemp(prefix="psl-", dir="/tmp"))
-    folder.chmod(0o755)
-    yield folder / "d"
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_database_url_is_taken_where_ours_is_not_set() -> None:
